@@ -24,6 +24,16 @@ DRAWN = """canvas => {
   return dots.some((value, at) => at % 4 === 3 && value > 0);
 }"""
 
+MARKED = """canvas => {  // in the colour of the first curve
+  const dots = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  for (let at = 0; at < dots.length; at += 4) {
+    if (dots[at] === 54 && dots[at + 1] === 81 && dots[at + 2] === 201 && dots[at + 3] === 255) return true;
+  }
+  return false;
+}"""
+ASK = """([method, path, body]) => fetch(`api/${path}`, {method, body: JSON.stringify(body),
+  headers: {"X-Tunesmith": "1", "Content-Type": "application/json"}}).then(({ ok }) => ok)"""
+
 
 def add(file: Path, records: Iterable[Mapping[str, Any]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +53,7 @@ def run(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "run.yaml").write_text("stage: {name: sft}\nmodel: {path: tiny}\ntrainer: {eval_steps: 500}\n")
     add(folder / "metrics.jsonl", [step(number) for number in range(1, 61)])
-    add(folder / "metrics.jsonl", [{"event": "evaluation", "step": 60, "eval_loss": 0.25}])
+    add(folder / "metrics.jsonl", [{"event": "evaluation", "step": 60, "eval_loss": 0.25, "reward": 0.5}])
     add(folder / "guard.jsonl", [{"step": 9, "name": "loss_rises", "message": "it rises", "advice": "a lower rate"}])
     (folder / "train.log").write_text(
         "".join(f"step {number}\n" for number in range(1, 61)) + "WARNING: no pad token\n"
@@ -65,6 +75,8 @@ def test_a_run_is_watched_to_its_end(
         expect(page.get_by_text("it rises")).to_be_visible()
         loss = page.get_by_role("img", name="Loss. training")
         assert loss.locator("canvas").evaluate(DRAWN)
+        single = page.get_by_role("img", name="Reward. training: 0.5")
+        assert single.locator("canvas").evaluate(MARKED), "a single value is a mark"
         before = loss.get_attribute("aria-label")
         add(run / "metrics.jsonl", [step(number) for number in range(61, 81)])
         expect(page.get_by_text("Step 80 of 100")).to_be_visible()
@@ -84,6 +96,17 @@ def test_a_run_is_watched_to_its_end(
     (run / "run.json").write_text(json.dumps({"status": "finished", "measured": {"seconds": {"step": 2.5}}}))
     expect(page.locator(".watched .badge")).to_have_text("done")
     expect(page.get_by_role("cell", name="2.5 s")).to_be_visible()
+    waits(page)
+
+
+def waits(page: Page) -> None:
+    """Of a run whose job waits the queue is named, also where there is nothing of it yet."""
+    assert page.evaluate(ASK, ["PATCH", "jobs/rules", {"paused": True}])
+    for run in ("组/my run", "later"):
+        assert page.evaluate(ASK, ["POST", "jobs", {"command": ["train", "none.yaml"], "run": run, "title": run}])
+    expect(page.locator(".watched").get_by_role("link", name="waits in the queue")).to_be_visible()
+    page.evaluate("location.hash = '#watch/later'")
+    expect(page.get_by_role("status").filter(has_text="It has not begun yet")).to_be_visible()
 
 
 def look_closer(page: Page) -> None:
