@@ -120,14 +120,18 @@ def looks_at_one(page: Any, axe: Callable[[Any], None]) -> None:
 def measures(page: Any, served: Any, axe: Callable[[Any], None]) -> None:
     """An evaluation from the form to its examples."""
     page.goto(f"{served.url}#evaluate/runs%2Ffirst")
-    page.get_by_label("Examples of each").fill("3")
+    page.get_by_label("Examples of each").fill("2")
     page.get_by_role("combobox", name="Data sets").fill("train.json")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Nothing is wrong with it.")).to_be_visible(timeout=MEASURED)
     axe(page)
-    page.get_by_role("button", name="Start the evaluation").click()
+    page.get_by_label("Examples of each").fill("3")
+    expect(page.get_by_text("Nothing is wrong with it.")).to_be_hidden()  # it was said of what stood there before
+    page.get_by_role("button", name="Start the evaluation").dblclick()
     examples = page.get_by_role("link", name=re.compile("Examples perplexity"))
     examples.wait_for(timeout=MEASURED)
+    kinds = "fetch('api/jobs').then((told) => told.json()).then(({ items }) => items.map(({ kind }) => kind))"
+    assert page.evaluate(kinds) == ["eval"], "a double click starts one"
     expect(page.get_by_role("row", name=re.compile("^perplexity"))).to_contain_text("±")
     examples.click()
     expect(page.get_by_text("1–3 of 3")).to_be_visible()
