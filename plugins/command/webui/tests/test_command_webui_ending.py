@@ -63,8 +63,13 @@ def test_a_request_without_end_does_not_keep_the_server(tmp_path: Path) -> None:
 
 def test_it_closes_once() -> None:
     """Who comes second waits for the first: nothing is left behind when it returns."""
-    closed = []
-    ending = Ending(lambda: (time.sleep(0.1), closed.append(1)) and None)
+    closed: list[int] = []
+
+    def close() -> None:
+        time.sleep(0.1)
+        closed.append(1)
+
+    ending = Ending(close)
     threads = [threading.Thread(target=ending.close) for _ in range(3)]
     for thread in threads:
         thread.start()

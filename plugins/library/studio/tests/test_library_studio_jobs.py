@@ -243,6 +243,14 @@ def test_begun_again_and_resumed(studio: Studio, tmp_path: Path) -> None:
         studio.jobs.resume_run("group/a")
     with pytest.raises(TunesmithError, match="no run"):
         studio.jobs.resume_run("group/b")
+    done = tmp_path / "runs" / "done"
+    done.mkdir()
+    (done / "run.yaml").write_text("{}")
+    (done / "run.json").write_text('{"status": "finished"}')
+    with pytest.raises(TunesmithError, match="nothing to go on with"):
+        studio.jobs.resume_run("done")
+    os.utime(done / "run.json", (1, 1))  # of a start before the newest one, which told nothing yet
+    assert studio.jobs.resume_run("done").state == "queued"
     with pytest.raises(OutsideWorkspace):
         studio.jobs.resume_run("../../../etc")
 

@@ -21,6 +21,7 @@ from tunesmith_library_studio.jobs.scheduling import Rules
 from tunesmith_library_studio.jobs.starting import interrupt, interrupt_run, kill
 from tunesmith_library_studio.jobs.store import Store
 from tunesmith_library_studio.jobs.watching import AllJobs, OneJob
+from tunesmith_library_studio.runs.facts import is_finished
 
 if TYPE_CHECKING:
     from tunesmith_library_studio.devices import Devices
@@ -190,7 +191,7 @@ class Jobs:
         Args:
             how: further arguments of `start`.
 
-        Raises: TunesmithError where there is no such run, or it is at work.
+        Raises: TunesmithError where there is no such run, or it is at work, or has trained to its end.
         """
         folder = self._workspace.path(self._workspace.runs / run)
         if not is_run(folder):
@@ -200,6 +201,11 @@ class Jobs:
         with self._resuming:
             if any(job.state not in ENDED for job in self.list(run=run) if job.kind == "train"):
                 raise TunesmithError(f"{run} is at work, or waits for it, already")
+            if is_finished(folder):
+                raise TunesmithError(
+                    f"{run} has trained to its end, there is nothing to go on with.\n"
+                    "to train on: repeat it with changes, with more epochs or with its result as the model"
+                )
             return self.start("train", command, title=run, run=run, output=folder, **how)
 
     def move(self, id: str, before: str | None = None) -> Job:

@@ -181,6 +181,15 @@ def _take_times(found: Facts, place: Place) -> None:
             found.seconds = sum(value for value in parts if isinstance(value, int | float))
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the newest start of a run trained to its end, so that there is nothing to go on with."""
+    try:
+        told, begun = ((folder / name).stat().st_mtime for name in ("run.json", RECORD))
+    except OSError:
+        return False
+    return told >= begun - _FRESH and read_json(folder / "run.json").get("status") == "finished"
+
+
 def is_file_of_run(name: str) -> bool:
     """Whether a file's time tells of the training."""
     return not name.startswith(".") and not name.endswith(".lock") and name not in ("eval", "README.md")
