@@ -53,7 +53,8 @@ function isDark() {
  *   behind its smoothed one; `points` marks each value, as of evaluations. `children` stand beside the title,
  *   which is not shown where `untitled`. `formatX` writes seconds.
  */
-export function Chart({ title, x, series, log = false, height = 220, range = null, onZoom, formatX, untitled, children }) {
+export function Chart(properties) {
+  const { title, x, series, log = false, height = 220, range = null, onZoom, formatX, untitled, children } = properties;
   const element = useRef();
   const plot = useRef(null);
   const dark = useDark();

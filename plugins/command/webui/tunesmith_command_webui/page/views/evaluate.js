@@ -15,11 +15,12 @@ export default function Evaluate({ detail }) {
   const model = partOf() ? "" : detail;
   const change = (id) => (location.hash = id === "new" ? "#evaluate" : partLink(id));
   const results = () => (open[0] ? html`<${Opened} key=${open[0]} folder=${open[0]} />` : html`<${Results} />`);
+  const answers = () => html`<${Predictions} path=${open[0]} />`;
   const tabs = [
     { id: "new", label: t("evaluate.new"), content: () => html`<${Form} key=${model} model=${model} />` },
     { id: "results", label: t("evaluate.results"), content: results },
     { id: "compare", label: t("evaluate.compare"), content: () => html`<${Pairs} pair=${open} />` },
-    { id: "predictions", label: t("evaluate.predictions_tab"), content: () => html`<${Predictions} path=${open[0]} />` },
+    { id: "predictions", label: t("evaluate.predictions_tab"), content: answers },
   ];
   return html`<${Tabs} label=${t("views.evaluate")} tabs=${tabs} now=${part} onChange=${change} />`;
 }
