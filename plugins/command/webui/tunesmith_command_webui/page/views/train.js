@@ -36,7 +36,8 @@ export default function Train({ detail }) {
     </div>
     <div class="train-side">
       <${Start} schema=${schema} draft=${draft} plan=${plan} machine=${machine} />
-      <${Plan} schema=${schema} draft=${draft} plan=${plan} machine=${machine} onMachine=${setMachine} onSearch=${setSought} />
+      <${Plan} schema=${schema} draft=${draft} plan=${plan} machine=${machine} onMachine=${setMachine}
+        onSearch=${setSought} />
       <${Texts} draft=${draft} />
       <${Figures} draft=${draft} plan=${plan} />
     </div>
