@@ -8,7 +8,7 @@ from tunesmith_library_estimates.estimating import estimate
 
 def test_both_answers_learn_and_a_score_stands_in_the_place_of_logits(tiny_llama, tmp_path):
     """As many weights are trained as transformers' classifier has."""
-    (tmp_path / "pairs.json").write_text(json.dumps([{"instruction": "a", "chosen": "b", "rejected": "c"}]))
+    (tmp_path / "pairs.json").write_text(json.dumps([{"instruction": "a", "chosen": "b", "rejected": "c"}] * 3))
     found = estimate(
         {
             "model": {"path": str(tiny_llama)},
