@@ -135,6 +135,8 @@ class Way:
         for run in runs:
             self.page.get_by_role("row").filter(has_text=run).get_by_role("checkbox").first.check()
         self.look("runs")
-        self.page.get_by_role("button", name=re.compile(self.said("runs.compare").split("(")[0].strip())).click()
+        self.page.get_by_role(
+            "button", name=re.compile(self.said("runs.compare").partition("{")[0].strip("（( "))
+        ).click()
         self.page.locator("main .chart canvas").first.wait_for()
         self.look("compare")
