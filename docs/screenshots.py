@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ def main() -> None:
         (root / "conf").symlink_to(ROOT / "conf")
         with open(Path(folder) / "log", "w+", encoding="utf-8") as log:
             command = [sys.executable, "-m", "tunesmith", "webui", "runs", "--port", "0", "--no-open"]
-            server = subprocess.Popen(command, cwd=root, stdout=log, stderr=log, env=None)
+            server = subprocess.Popen(command, cwd=root, stdout=log, stderr=log)
             try:
                 go_all_the_way(address(server, Path(log.name)))
             finally:
@@ -51,6 +52,7 @@ def address(server: subprocess.Popen[bytes], log: Path) -> str:
 def go_all_the_way(url: str) -> None:
     """The way in each language, English on light and Chinese on dark."""
     from page_way import Way
+    from PIL import Image
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -65,7 +67,9 @@ def go_all_the_way(url: str) -> None:
             ending = "" if language == "en" else f"-{language}"
 
             def look(name: str, page: object = page, ending: str = ending) -> None:
-                page.screenshot(path=FIGURES / f"webui-{name}{ending}.png")  # type: ignore[attr-defined]
+                picture = page.screenshot()  # type: ignore[attr-defined]
+                few = Image.open(io.BytesIO(picture)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+                few.save(FIGURES / f"webui-{name}{ending}.png", optimize=True)
 
             way = Way(page, url, language, look)
             way.read_data("identity.json", "Who are you?")
