@@ -86,9 +86,10 @@ def served(serve: Callable[..., Served], tmp_path: Path) -> Served:
     return serve(tmp_path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests of a process."""
+    """A Chromium, which ends with its test: while it is there the driver's event loop runs in this thread, and other
+    tests have loops of their own."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright: make programs")
     program = os.environ.get("TUNESMITH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
