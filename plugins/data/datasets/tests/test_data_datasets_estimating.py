@@ -1,6 +1,7 @@
 """How much is trained on, by a plan: exact where it was encoded before, else a guess that says so."""
 
 import json
+import math
 import os
 import random
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from transformers import AutoTokenizer
 from tunesmith.catalog import Entry as Address
 from tunesmith.planning import Plan, RunOptions, Selected
 from tunesmith.types import Encoder
@@ -131,7 +133,8 @@ def test_texts_of_small_files_tell_how_long_examples_are_at_most(tmp_path):
         {"messages": [{"tool_calls": [{"name": "f"}]}]},
     ):
         assert most_tokens_in({"text": "word", "image": None}) == 64 + 8 + 2 and most_tokens_in(more) is None
-    assert most_tokens_in({"text": "机器学习"}) == 64 + 8 + 8
+    assert most_tokens_in({"text": "机器学习"}) == 64 + 8 + 10
+    assert most_tokens_in({"text": "no 12345"}) == 64 + 8 + math.ceil((8 + 5) / 2)
     many = write(tmp_path / "c.jsonl", [1] * 5001)
     assert not extent(options(tmp_path, many)).most and not extent(options(tmp_path, short, many)).most
 
@@ -168,3 +171,24 @@ def test_what_is_not_here_is_said(tmp_path):
     data = Datasets(train=[Entry(path="org/name", format="text")], cache_dir=str(tmp_path / "cache"))
     made = data.estimate(estimate=Estimate("fp32"), plan=plan_of(Stage()))
     assert made.data.examples is None and "name is only known once it is read" in made.unknown[-1]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["llama2", "llama3", "mistral", "qwen"])
+def test_no_script_has_more_tokens_than_at_most(real_files, name):
+    """Of real tokenizers with 32,000 words and more, some of which know few scripts."""
+    tokenizer = AutoTokenizer.from_pretrained(real_files / "tokenizers" / name)
+    texts = [
+        "The quick brown fox jumps over the lazy dog. " * 20,
+        "3.14159 26535 89793 23846 26433 " * 20,
+        "def f(x):\n    return {k: v[0] for k, v in x.items() if k != '_'}\n" * 20,
+        "机器学习模型训练龘靐齉 " * 20,
+        "สวัสดีครับ ยินดีต้อนรับ " * 20,
+        "मशीन लर्निंग मॉडल " * 20,
+        "Машинное обучение и модели " * 20,
+        "שלום עולם مرحبا بالعالم " * 20,
+        "👩‍👩‍👧‍👦🏳️‍🌈🤖 " * 20,
+        "Größe, naïve façade, smørrebrød " * 20,
+    ]
+    for text in texts:
+        assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= most_tokens_in({"text": text}), text

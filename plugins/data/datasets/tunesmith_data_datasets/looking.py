@@ -25,8 +25,7 @@ _WIDE = 0x2E80  # from this character on scripts are written without spaces: Chi
 _CHARACTERS, _WIDE_CHARACTERS = 4.2, 1.5
 _TURN = 12  # tokens that templates add to a record
 _ALL, _SMALL = 5_000, 2**22  # records that are all looked at, and bytes of their files
-# characters to a token, at least, of vocabularies of 32,000 and more; tokens that templates add, at most
-_FEW_CHARACTERS, _FEW_WIDE, _MOST_ADDED, _MOST_OF_TEXT = 2.0, 0.5, 64, 8
+_MOST_ADDED, _MOST_OF_TEXT = 64, 8  # tokens that templates add to a record, and to a text of it, at most
 _MORE_THAN_TEXT = ("image", "video", "audio", "tool", "function")  # columns, and marks, of what becomes other tokens
 
 
@@ -76,7 +75,10 @@ def _most_of(files: Sequence[Path], entry: Entry) -> tuple[int, ...]:
 
 def tokens_in(record: Any) -> float:
     """Tokens of the texts of a record."""
-    wide, plain, _ = _characters(record)
+    wide = plain = 0
+    for text in _texts(record):
+        of_text = 0 if text.isascii() else sum(ord(character) >= _WIDE for character in text)
+        wide, plain = wide + of_text, plain + len(text) - of_text
     return _TURN + plain / _CHARACTERS + wide / _WIDE_CHARACTERS
 
 
@@ -84,8 +86,18 @@ def most_tokens_in(record: Any) -> int | None:
     """Tokens that a sequence of a record has at most; None of one that has more than its texts."""
     if _has_more(record):
         return None
-    wide, plain, texts = _characters(record)
-    return math.ceil(_MOST_ADDED + _MOST_OF_TEXT * texts + plain / _FEW_CHARACTERS + wide / _FEW_WIDE)
+    return math.ceil(_MOST_ADDED + sum(_MOST_OF_TEXT + _most_of_text(text) for text in _texts(record)))
+
+
+def _most_of_text(text: str) -> float:
+    """Tokens of a text, at most, for vocabularies of 32,000 and more.
+
+    One for two characters, one for a digit, and one for each byte that a character has beside its first in UTF-8, as
+    vocabularies have it that do not know its script.
+    """
+    digits = sum(map(text.count, "0123456789"))
+    further = 0 if text.isascii() else len(text.encode("utf-8", "replace")) - len(text)
+    return (len(text) + digits) / 2 + further
 
 
 def _has_more(value: Any) -> bool:
@@ -95,15 +107,6 @@ def _has_more(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_has_more, value))
     return isinstance(value, str) and any(f"<{part}" in value for part in _MORE_THAN_TEXT)
-
-
-def _characters(record: Any) -> tuple[int, int, int]:
-    """Of the texts of a record: those of scripts without spaces, all others; and how many texts there are."""
-    wide = plain = texts = 0
-    for text in _texts(record):
-        of_text = 0 if text.isascii() else sum(ord(character) >= _WIDE for character in text)
-        wide, plain, texts = wide + of_text, plain + len(text) - of_text, texts + 1
-    return wide, plain, texts
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -108,7 +108,8 @@ def table() -> tuple[tuple[Method, tuple[Cell, ...]], ...]:
     catalog = Catalog.discover()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "train.json").write_text('[{"instruction": "a", "output": "b"}]', encoding="utf-8")
+        row = {"instruction": "word " * LENGTH, "output": "word " * LENGTH}  # cut at the length
+        (folder / "train.json").write_text(json.dumps([row]), encoding="utf-8")
         for model in models():
             (folder / model["name"]).mkdir()
             (folder / model["name"] / "config.json").write_text(json.dumps(model["config"]), encoding="utf-8")
