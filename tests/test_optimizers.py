@@ -31,7 +31,7 @@ OPTIMIZERS: dict[str, tuple[float, dict[str, Any], dict[str, Any]]] = {
     "adamw8bit": (5e-3, {}, {}),
     "adamw8bit-lora": (1e-2, {"min_8bit_size": 512}, {"adapter": LORA}),
 }
-QUICK = ("galore-layerwise", "loraplus")
+QUICK = ("loraplus",)
 CASES = [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in OPTIMIZERS]
 
 

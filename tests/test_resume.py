@@ -39,7 +39,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "rloo": (GRPO, {}),
 }
 REWARDED = ("ppo", "grpo", "rloo")
-QUICK = ("sft", "dpo", "ppo")
+QUICK = ("sft", "ppo")
 RULE = """
 def rule(prompts, completions, rows):
     return [text.count("e") / max(len(text), 1) for text in completions]

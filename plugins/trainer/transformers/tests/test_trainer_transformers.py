@@ -559,7 +559,7 @@ def interrupting(number: int, times: int = 1) -> Any:
 KINDS_OF_RUN = [
     pytest.param(True, 0, 1, 4, id="lora"),
     pytest.param(False, 0, 1, 8, id="full-at-the-end-of-an-epoch"),
-    pytest.param(True, 0, 3, 5, id="mid-accumulation"),
+    pytest.param(True, 0, 3, 5, id="mid-accumulation", marks=pytest.mark.slow),
     pytest.param(True, 2, 2, 5, id="workers", marks=pytest.mark.slow),
 ]
 

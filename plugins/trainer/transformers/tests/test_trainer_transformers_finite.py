@@ -48,7 +48,11 @@ def gradient_is_nan(model: Any, batch: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("poison", "said", "accumulated"),
-    [(loss_is_nan, "loss is nan", 1), (gradient_is_nan, "gradient is nan", 1), (loss_is_nan, "loss is nan", 2)],
+    [
+        (loss_is_nan, "loss is nan", 1),
+        pytest.param(gradient_is_nan, "gradient is nan", 1, marks=pytest.mark.slow),
+        pytest.param(loss_is_nan, "loss is nan", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_ends_and_goes_on(poison: Any, said: str, accumulated: int, tiny_llama: Path, tmp_path: Path) -> None:
     """The step is known though it is not logged; with accumulation the forward pass is."""

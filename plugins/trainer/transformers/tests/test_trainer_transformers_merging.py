@@ -118,6 +118,7 @@ def test_gradients_are_those_of_micro_batches(size: int, lora: bool, tiny_llama:
     assert len(forwards[False]) == 2 * -(-15 // size) and len(forwards["auto"]) == len(found["auto"])
 
 
+@pytest.mark.slow
 def test_bf16_is_within_its_rounding(tiny_llama: Path, tmp_path: Path) -> None:
     """Merged or not, gradients under bf16 are as near to those of fp32."""
     exact = gradients_of(make_job(tiny_llama, tmp_path / "exact")[0], trainer(max_steps=1))[0]
@@ -202,6 +203,7 @@ def test_merged_and_resumed_is_uninterrupted(tiny_llama: Path, tmp_path: Path) -
     assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
 
 
+@pytest.mark.slow
 def test_a_run_without_merging_goes_on_merged(tiny_llama: Path, tmp_path: Path) -> None:
     """From the same examples on: without dropout it ends as if nothing had been merged, within rounding."""
     whole, _ = make_job(tiny_llama, tmp_path / "whole")

@@ -43,12 +43,11 @@ def said(model: Any, name: str, device: str = "cpu", only: str = "", **options: 
 
 
 def cases() -> list[Any]:
-    """All in both types; what is compiled is slow to begin with, and quick in one of them is enough."""
-    return [
-        pytest.param(name, dtype, marks=pytest.mark.slow if "torchao" in made[0] and dtype == "bfloat16" else ())
-        for name, made in MADE.items()
-        for dtype in ("float32", "bfloat16")
-    ]
+    """All in both types; what is compiled is slow but for one."""
+    found = [(name, dtype) for name in MADE for dtype in ("float32", "bfloat16")]
+    compiled = {(name, dtype) for name, dtype in found if "torchao" in MADE[name][0]}
+    slow = compiled - {("adamw_torch_4bit", "float32")}
+    return [pytest.param(*case, marks=pytest.mark.slow if case in slow else ()) for case in found]
 
 
 @pytest.mark.parametrize(("name", "dtype"), cases())

@@ -99,6 +99,7 @@ def test_as_many_steps_as_were_asked_for(accumulation: int, tiny_llama: Path, tm
     assert epoch == pytest.approx(1 + 4 / 15 + len(rest) / 15), "examples, and not steps, are counted"
 
 
+@pytest.mark.slow
 def test_a_second_resumption_keeps_what_the_first_one_kept(tiny_llama: Path, tmp_path: Path) -> None:
     whole, _ = train(tiny_llama, tmp_path / "whole")
     train(tiny_llama, tmp_path / "cut", stop=3)
