@@ -13,7 +13,6 @@ from fastapi import APIRouter, Body, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from tunesmith_library_studio import Studio
-from tunesmith_library_studio.chats.watching import ChatsWatcher
 
 _MOST_MEDIA = 20 * 2**20  # bytes of an image, sound or video, as `tunesmith api` has it
 
@@ -61,7 +60,6 @@ class Conversation(BaseModel):
 
 def router(studio: Studio) -> APIRouter:
     """The routes."""
-    studio.topics.offer("chats", lambda _: ChatsWatcher(studio.chats))
     routes = APIRouter(tags=["chat"])
     _models(routes, studio)
     _answers(routes, studio)

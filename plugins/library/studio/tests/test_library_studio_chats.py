@@ -18,7 +18,6 @@ from tunesmith import TunesmithError
 from tunesmith_library_studio.chats import Chats
 from tunesmith_library_studio.chats.naming import arguments_of
 from tunesmith_library_studio.chats.served import cause_in
-from tunesmith_library_studio.chats.watching import ChatsWatcher
 from tunesmith_library_studio.workspace import OutsideWorkspace, Workspace
 
 
@@ -53,7 +52,7 @@ def streamed(chats: Chats, id: str, asked: str, most: int = 100) -> list[tuple[i
 
 
 def test_a_model_is_planned_loaded_asked_and_let_go(chats: Chats) -> None:
-    watcher = ChatsWatcher(chats)
+    watcher = chats.watcher()
     made = chats.load("good")
     ready = chats.wait(made.id, 10)
     assert (ready.state, ready.name, ready.context_length, ready.memory) == ("ready", "good", 2048, 1e9)

@@ -51,7 +51,7 @@ def test_a_gigabyte_is_not_read_whole(tmp_path: Path) -> None:
     with log.open("wb") as file:
         file.seek(1 << 30)
         file.write(b"\nthe end\n")
-    began = time.perf_counter()
+    began = time.process_time()
     part = read_part(log)
-    assert part.text.endswith("the end\n") and time.perf_counter() - began < 0.5
+    assert part.text.endswith("the end\n") and time.process_time() - began < 0.5
     assert os.stat(log).st_size == part.size

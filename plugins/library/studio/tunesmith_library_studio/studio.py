@@ -41,7 +41,8 @@ class Studio:
         topics.offer("job", lambda id: self.jobs.watcher(id))
         topics.offer("run", lambda name: self.watching.run(name))
         topics.offer("runs", lambda _: self.runs.watcher())
-        topics.offer("machine", lambda name: self.watching.machine())
+        topics.offer("machine", lambda _: self.watching.machine())
+        topics.offer("chats", lambda _: self.chats.watcher())
         return topics
 
     @part
@@ -158,11 +159,6 @@ class Studio:
 
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""
-        if "jobs" in vars(self):
-            self.jobs.close()
-        if "configuring" in vars(self):
-            self.configuring.close()
-        if "chats" in vars(self):
-            self.chats.close()
-        if "data" in vars(self):
-            self.data.close()
+        for name in ("jobs", "configuring", "chats", "data"):
+            if name in vars(self):  # made, as it was asked for
+                getattr(self, name).close()

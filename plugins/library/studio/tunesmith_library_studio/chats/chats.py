@@ -18,6 +18,7 @@ from tunesmith_library_studio.chats.media import MediaFiles
 from tunesmith_library_studio.chats.naming import arguments_of
 from tunesmith_library_studio.chats.served import Loaded, Served
 from tunesmith_library_studio.chats.votes import Votes
+from tunesmith_library_studio.chats.watching import ChatsWatcher
 from tunesmith_library_studio.workspace import Workspace
 
 _IDLE = 30 * 60.0  # seconds without a question after which a model is unloaded
@@ -138,6 +139,10 @@ class Chats:
         old = [key for key, served in self._served.items() if not served.loaded.alive]
         for key in old[: max(0, len(old) - _KEPT)]:
             self._served.pop(key).log.unlink(missing_ok=True)
+
+    def watcher(self) -> ChatsWatcher:
+        """What tells of changes: the topic `chats`."""
+        return ChatsWatcher(self.list)
 
     def list(self) -> list[Loaded]:
         """All that are loaded, and those that lately were or could not be; the newest last."""

@@ -25,8 +25,8 @@ class Lines:
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path = path
         about = path.stat()
-        self.size, self.modified = about.st_size, about.st_mtime_ns
-        kept = folder and folder / f"{_digest(path, self.size, self.modified)}.lines"
+        self.size, modified = about.st_size, about.st_mtime_ns
+        kept = folder and folder / f"{_digest(path, self.size, modified)}.lines"
         self._before = _read(kept) if kept else None  # line ends before each block, and at last all of them
         if self._before is None:
             self._before = _count(path)
@@ -34,12 +34,6 @@ class Lines:
                 with replacing(kept) as draft:
                     draft.write_bytes(self._before.tobytes())
         self.count = self._before[-1] + (not _ends_a_line(path, self.size))
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the file is still as it was."""
-        about = self.path.stat()
-        return (about.st_size, about.st_mtime_ns) == (self.size, self.modified)
 
     def read(self, first: int, most: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Lines with their numbers, from one on, without their ends."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError
 
@@ -21,28 +21,10 @@ from tunesmith_library_studio.evaluations.requests import (
 from tunesmith_library_studio.evaluations.results import BEFORE, PREDICTIONS, SAMPLES, Filter
 from tunesmith_library_studio.workspace import Workspace
 
+if TYPE_CHECKING:
+    from tunesmith_library_studio.jobs import Jobs
+
 _SECONDS = 120.0  # that a comparison or a plan may take
-
-
-class Jobs(Protocol):
-    """What starts processes; see `tunesmith_library_studio.jobs`."""
-
-    def start(
-        self,
-        kind: str,
-        command: Sequence[str],
-        *,
-        title: str,
-        run: str | None = None,
-        devices: Sequence[str] = (),
-        output: Path | None = None,
-    ) -> Any:
-        """Start one, or have it wait for its turn."""
-        ...
-
-    def call(self, command: Sequence[str], timeout: float) -> str:
-        """Run a short one; gives what it printed."""
-        ...
 
 
 class Evaluations:

@@ -137,16 +137,6 @@ class Jobs:
                   created=time.time(), place=time.time())  # fmt: skip
         return self._added([job])[0]
 
-    def start_many(self, kind: str, commands: Sequence[Mapping[str, Any]], *, tag: str, **common: Any) -> Listed:
-        """Have several commands run one after another, or beside each other as devices are free.
-
-        Args:
-            commands: what differs: each the arguments of `start` (`command`, `title`, `run` …).
-            tag: what they have in common, by which they are found and stopped together.
-            common: further arguments of `start` for all.
-        """
-        return [self.start(kind, tag=tag, **{**common, **each}) for each in commands]
-
     def stop(self, id: str) -> Job:
         """Have a job end: one that waits is taken out of the queue; a run saves where it is, and can be resumed; the
         second time it is killed.
