@@ -18,8 +18,11 @@ export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSyst
   const [choosing, setChoosing] = useState(false);
   const field = useRef();
   const picker = useRef();
+  const write = (next) => {
+    sessionStorage.setItem(DRAFT, next); // at once: an effect comes after the next frame, which a reload does not wait for
+    set(next);
+  };
   useEffect(() => {
-    sessionStorage.setItem(DRAFT, text);
     field.current.style.height = "auto";
     field.current.style.height = `${Math.min(field.current.scrollHeight + 2, innerHeight * 0.4)}px`;
   }, [text]);
@@ -28,7 +31,7 @@ export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSyst
     event?.preventDefault();
     if (!can) return;
     send(contentOf(text, media));
-    set("");
+    write("");
     setMedia([]);
   };
   const typed = (event) => {
@@ -48,7 +51,7 @@ export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSyst
   const dropped = (event) => (event.preventDefault(), add(event.dataTransfer.files));
   const filled = ({ text: asked, system }) => {
     setChoosing(false);
-    if (asked) set(asked);
+    if (asked) write(asked);
     if (system) onSystem(system);
     field.current.focus();
   };
@@ -58,7 +61,7 @@ export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSyst
   return html`<form class="composer" onSubmit=${submit} onDragOver=${dragged} onDrop=${dropped}>
     ${media.length ? html`<div class="row">${media.map(attached)}</div>` : null}
     <textarea ref=${field} rows="2" aria-label=${t("chat.question")} placeholder=${t("chat.question")} value=${text}
-      onInput=${(event) => set(event.target.value)} onKeyDown=${typed} onPaste=${pasted}></textarea>
+      onInput=${(event) => write(event.target.value)} onKeyDown=${typed} onPaste=${pasted}></textarea>
     <div class="row">
       <input ref=${picker} type="file" hidden multiple accept=${SUFFIXES} aria-label=${t("chat.attach")}
         onChange=${(event) => (add([...event.target.files]), (event.target.value = ""))} />
