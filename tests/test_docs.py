@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import docs_marks
 import pytest
 from tunesmith import hookspecs
 from tunesmith.catalog import Catalog
@@ -22,6 +23,7 @@ DOCUMENTS = sorted(
     for path in ROOT.rglob("*.md")
     if not any(part in HIDDEN or part.endswith("_cache") for part in path.relative_to(ROOT).parts)
 )
+READ = [path for path in DOCUMENTS if path.parent == ROOT or path.is_relative_to(ROOT / "docs")]
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)")
 FENCE = re.compile(r"^ *```.*?^ *```", re.M | re.S)
 
@@ -123,3 +125,8 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     text = (tmp_path / "site/api/tunesmith_library_configuration/index.html").read_text(encoding="utf-8")
     assert "and everything above it" in text, "the API shows docstrings"
     shutil.rmtree(tmp_path / "site")
+
+
+def test_the_form_of_the_pages() -> None:
+    """Every block is executed by `test_docs_run.py`, or its mark says why not; what shows a file is equal to it."""
+    assert [problem for page in READ for problem in docs_marks.problems(page)] == []

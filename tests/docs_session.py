@@ -1,0 +1,331 @@
+"""A page of the documentation as a session: its blocks run from top to bottom, in one folder, in this process.
+
+`docs_marks` says which blocks there are; CONTRIBUTING.md explains the marks.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from docs_marks import ROOT, Block, Command, commands, page_marks, runs
+from docs_stand_ins import SMALL, SMALL_OF_STAGE, StandIns, furnish
+
+LINKED = ("conf", "contrib", "docs", "plugins")
+PORTS = {"api": 8000, "webui": 7860, "mcp": 7861}
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_SHELL = re.compile(r"[|<>;`]|&&|\$[\w({?]")
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+class Failed(AssertionError):
+    """A block did not do what its page says."""
+
+
+class Session:
+    """The blocks of one page, and the folder, names and servers that they share."""
+
+    def __init__(self, page: Path, folder: Path, stand_ins: StandIns) -> None:
+        self.page, self.folder, self.stand_ins = page, folder, stand_ins
+        self.marks = page_marks(page)
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+        self.ports: dict[int, int] = {}
+        self.servers: list[subprocess.Popen[bytes]] = []
+
+    def run(self) -> None:
+        """Run the page.
+
+        Raises: Failed with page, line, command and what was printed.
+        """
+        blocks = runs(self.page)
+        furnish(self.folder)
+        for name in LINKED:
+            (self.folder / name).symlink_to(ROOT / name)
+        self.stand_ins.offer(self.page.read_text(encoding="utf-8"))
+        with _elsewhere(self.folder, self.stand_ins.hub):
+            try:
+                for block in blocks:
+                    self._block(block)
+            finally:
+                self._end_servers()
+
+    def _block(self, block: Block) -> None:
+        if "file" in block.marks:
+            path = self.folder / block.marks["file"]
+            if not (ROOT / block.marks["file"]).exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text, encoding="utf-8")
+        elif "part of" in block.marks or "fragment" in block.marks:
+            return
+        elif block.language in ("bash", "console"):
+            for command in commands(block):
+                self._command(block, command)
+        elif block.language == "python":
+            self._python(block)
+        elif block.language == "yaml":
+            self._configuration(block)
+
+    def _command(self, block: Block, command: Command) -> None:
+        page = block.place.rpartition(":")[0]
+        place = f"{page}:{command.line}: {command.text.strip()}"
+        if command.text.rstrip().endswith(" &"):
+            self._start(command, place)
+            return
+        code, printed = self._execute(command, planned="plan" in {**block.marks, **self.marks})
+        if (code != 0) != ("fails" in block.marks):
+            expected = "should fail" if "fails" in block.marks else "failed"
+            raise Failed(f"{place}\n{expected}; exit code {code}. It printed:\n{printed[-3000:]}")
+        if command.shown and not matches(command.shown, printed):
+            shown = "\n".join(command.shown)
+            raise Failed(
+                f"{place}\nprinted other words than the page shows.\n--- page\n{shown}\n--- printed\n{printed}"
+            )
+
+    def _execute(self, command: Command, planned: bool) -> tuple[int, str]:
+        words = [self._moved(word) for word in command.words]
+        with _environment(words) as words:
+            if not words:
+                return 0, ""
+            if _SHELL.search(_QUOTED.sub("", _without_comment(command.text))):
+                return self._shell(self._moved(command.text))
+            if words[0] == "cd":
+                os.chdir(os.path.expanduser(words[1]))
+                return 0, ""
+            if words[0] == "tunesmith":
+                return self._tunesmith(words[1:], planned)
+            return self._shell(shlex.join(words))
+
+    def _tunesmith(self, words: list[str], planned: bool) -> tuple[int, str]:
+        words = self._prepared(words, planned)
+        from tunesmith.cli.running import run
+
+        def call() -> int:
+            sys.stdin = io.StringIO()
+            return run(words)
+
+        return _captured(call)
+
+    def _prepared(self, words: list[str], planned: bool) -> list[str]:
+        """The words of a command with what keeps it short, and what it reads put into its place."""
+        name = next((word for word in words if not word.startswith("-")), "")
+        trains = name == "train" and "--help" not in words
+        if not trains or "resume=true" in words:
+            self.stand_ins.provide(" ".join(word for word in words if not word.startswith("output_dir=")), self.folder)
+        else:
+            self.stand_ins.provide(" ".join(w for w in words if w.startswith(("model.", "reward."))), self.folder)
+        if trains and planned:
+            return ["plan" if word == "train" else word for word in words]
+        if trains and "whole" not in self.marks:
+            small = next((small for stage, small in SMALL_OF_STAGE.items() if stage in " ".join(words)), SMALL)
+            steps = {"trainer.max_steps": 4} if "resume=true" in words else {}
+            stated = {word.partition("=")[0] for word in words}
+            words = [*words, *(f"{key}={value}" for key, value in {**small, **steps}.items() if key not in stated)]
+        return words
+
+    def _shell(self, line: str) -> tuple[int, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", line],
+            env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        return done.returncode, done.stdout
+
+    def _python(self, block: Block) -> None:
+        def call() -> int:
+            source = "\n" * block.line + self._moved(block.text)
+            exec(compile(source, str(block.page), "exec", dont_inherit=True), self.names)
+            return 0
+
+        self.stand_ins.provide(block.text, self.folder)
+        with contextlib.ExitStack() as stack:
+            if "whole" not in self.marks:
+                stack.enter_context(_short_training())
+            code, printed = _captured(call)
+        if (code != 0) != ("fails" in block.marks):
+            raise Failed(f"{block.place}: python\n{printed[-3000:]}")
+
+    def _configuration(self, block: Block) -> None:
+        """A block of YAML without a mark is a configuration, which plans without problems."""
+        import tunesmith
+
+        config = yaml.safe_load(block.text) or {}
+        config["model"] = {"path": "Qwen/Qwen3-0.6B", **(config.get("model") or {})}
+        config.setdefault("data", {}).setdefault("train", [_usual_data(config)])
+        self.stand_ins.provide(block.text, self.folder)
+        _, problems = tunesmith.plan(config)
+        if problems:
+            raise Failed(f"{block.place}: yaml\n" + "\n".join(map(str, problems)))
+
+    def _moved(self, text: str) -> str:
+        """A text in which the ports of started servers are those that were free."""
+        for usual, free in self.ports.items():
+            text = re.sub(rf"(?<=:){usual}\b", str(free), text)
+        return text
+
+    def _start(self, command: Command, place: str) -> None:
+        """Start a server as a process of its own, on a free port, and wait until it answers."""
+        words = shlex.split(command.text.rstrip().removesuffix("&"), comments=True)
+        name = next((word for word in words[1:] if not word.startswith("-")), "")
+        if words[0] != "tunesmith" or name not in PORTS:
+            raise Failed(f"{place}\nonly tunesmith {', '.join(PORTS)} are started as servers")
+        port = int(words[words.index("--port") + 1]) if "--port" in words else PORTS[name]
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.ports[port] = free = found.getsockname()[1]
+        if "--port" in words:
+            words[words.index("--port") + 1] = str(free)
+        else:
+            words += ["--port", str(free)]
+        self.stand_ins.provide(command.text, self.folder)
+        log = open(self.folder / f"{name}.log", "wb")  # noqa: SIM115  # closed with the server
+        server = subprocess.Popen([sys.executable, "-m", *words], stdout=log, stderr=subprocess.STDOUT)
+        self.servers.append(server)
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", free), timeout=1):
+                return
+            if server.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise Failed(f"{place}\ndoes not answer:\n{(self.folder / f'{name}.log').read_text()[-2000:]}")
+
+    def _end_servers(self) -> None:
+        for server in self.servers:
+            server.send_signal(signal.SIGINT)
+        for server in self.servers:
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def matches(shown: list[str], printed: str) -> bool:
+    """Whether output has the words that a page shows: numbers may differ, and `…` is anything."""
+    chunks: list[list[str]] = [[]]
+    for line in shown:
+        if line.strip() == "…":
+            chunks.append([])
+        elif line.strip():
+            chunks[-1].append(_as_pattern(line))
+    first, *further = [r"\s+".join(chunk) for chunk in chunks]
+    pattern = first
+    for chunk in further:
+        pattern += (r"(?:^|.*?\s)" if not pattern else r"\s(?:.*?\s)?") + chunk if chunk else r"(?:\s.*)?"
+    return re.fullmatch(pattern, printed.strip(), re.S) is not None
+
+
+def _as_pattern(line: str) -> str:
+    made = []
+    for word in line.split():
+        parts = [_NUMBER.sub("\0", part) for part in word.split("…")]
+        made.append(r".*?".join(re.escape(part).replace("\0", _NUMBER.pattern) for part in parts))
+    return r"\s+".join(made)
+
+
+def _captured(call: Any) -> tuple[int, str]:
+    """The exit code of what is called and all that it prints; an exception is printed and is code 1."""
+    printed = io.StringIO()
+    stdin = sys.stdin
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings():
+            code = call()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except Exception:
+        printed.write(traceback.format_exc())
+        code = 1
+    finally:
+        sys.stdin = stdin
+    return code, printed.getvalue()
+
+
+def _without_comment(line: str) -> str:
+    return re.sub(r"(^|\s)#.*", "", _QUOTED.sub("", line))
+
+
+def _usual_data(config: dict[str, Any]) -> str:
+    stage = config.get("stage") or "sft"
+    name = stage["name"] if isinstance(stage, dict) and "name" in stage else str(stage)
+    by_stage = {"pretrain": "corpus.jsonl", "kto": "marked.json", "grpo": "problems.json", "ppo": "problems.json"}
+    pairs = ("dpo", "orpo", "simpo", "reward")
+    return "pairs.json" if name in pairs else by_stage.get(name, "my.json")
+
+
+@contextlib.contextmanager
+def _environment(words: list[str]) -> Iterator[list[str]]:
+    """Set `A=b` before a command for its time; alone, or after `export`, for the rest of the page."""
+    count = next((n for n, word in enumerate(words) if not re.fullmatch(r"[A-Z_]+=.*", word)), len(words))
+    given = dict(word.split("=", 1) for word in words[:count])
+    if words[count : count + 1] == ["export"] or count == len(words):
+        os.environ.update(given | dict(word.split("=", 1) for word in words[count + 1 :]))
+        yield []
+        return
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    yield words[count:]
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _short_training() -> Iterator[None]:
+    """`tunesmith.train` of a page's Python ends after two steps."""
+    import tunesmith
+
+    whole = tunesmith.train
+
+    def short(config: Any = None, overrides: Any = None, **more: Any) -> Any:
+        return whole(config, {**(overrides or {}), **SMALL}, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tunesmith, "train", short, raising=False)
+        yield
+
+
+@contextlib.contextmanager
+def _elsewhere(folder: Path, hub: Path) -> Iterator[None]:
+    """A folder and an environment of the page's own, with a hub that is offline; all of it is put back."""
+    from huggingface_hub import constants
+
+    environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        home = folder.parent / f"{folder.name}-home"
+        for name in ("cache", "state", "config", "data"):
+            patch.setenv(f"XDG_{name.upper()}_HOME", str(home / name))
+        patch.setenv("HOME", str(home))
+        patch.setenv("HF_HUB_CACHE", str(hub))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setattr(constants, "HF_HUB_CACHE", str(hub))
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        home.mkdir()
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)
+            sys.path[:] = path
+            for name in set(sys.modules) - modules:
+                file = getattr(sys.modules[name], "__file__", None) or ""
+                if name.startswith("tunesmith_private_") or file.startswith(str(folder)):
+                    del sys.modules[name]
