@@ -55,6 +55,17 @@ def test_plain_lines_without_a_terminal(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_measured_of_one_data_set_is_said_once(tmp_path: Path) -> None:
+    """Of several sets each is named; of one, its number is that of all."""
+    several = {"eval_a_loss": 1.5, "eval_b_loss": 2.5, "eval_loss": 2.0}
+    one = {"eval_my_test_loss": 1.5, "eval_loss": 1.5, "eval_my_test_bleu": 0.5, "eval_bleu": 0.5, "train_loss": 1.5}
+    printed = shown(Console(), [Evaluated(1, several), Evaluated(2, one)], terminal=False)
+    assert printed.splitlines() == [
+        "step 1  eval_a_loss 1.5000  eval_b_loss 2.5000  eval_loss 2.0000",
+        "step 2  eval_loss 1.5000  eval_bleu 0.5  train_loss 1.5000",
+    ]
+
+
 def test_bar_in_a_terminal(tmp_path: Path) -> None:
     """The bar reaches its end and shows the last metrics; the summary comes below it."""
     printed = shown(Console(), run(tmp_path), terminal=True)

@@ -29,6 +29,17 @@ def describe(metrics: Mapping[str, float], only: tuple[str, ...] = ()) -> str:
     return "  ".join(texts)
 
 
+def _once(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Without `eval_SET_loss` where `eval_loss` says the same: there is one data set, and a line is short."""
+
+    def said(name: str) -> bool:
+        words = name.removeprefix("eval_").split("_")
+        shorter = ("_".join(("eval", *words[place:])) for place in range(1, len(words)))
+        return name.startswith("eval_") and any(metrics.get(other) == metrics[name] for other in shorter)
+
+    return {name: value for name, value in metrics.items() if not said(name)}
+
+
 @plugin
 class Console:
     """Shows the steps, the loss, the learning rate, tokens per second and the time that is left."""
@@ -50,7 +61,7 @@ class Console:
             case StepEnded():
                 self._advance(event)
             case Evaluated():
-                self._say(f"step {event.step}  {describe(event.metrics)}")
+                self._say(f"step {event.step}  {describe(_once(event.metrics))}")
             case Saved():
                 self._say(f"step {event.step}  saved {event.path}")
             case RunEnded():
@@ -78,7 +89,7 @@ class Console:
 
     def _end(self, event: RunEnded) -> None:
         self._close()
-        metrics = describe(event.metrics)
+        metrics = describe(_once(event.metrics))
         self._say(f"{event.status} after step {self._step}" + (f"  {metrics}" if metrics else ""))
 
     def _say(self, line: str) -> None:
