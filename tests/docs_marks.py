@@ -14,9 +14,21 @@ ROOT = Path(__file__).resolve().parents[1]
 LANGUAGES = ("bash", "console", "python", "yaml", "json", "jsonl", "toml", "text", "mermaid")
 MARKS = ("file", "part of", "fragment", "fails", "plan", "not run")
 PAGE_MARKS = ("whole", "plan", "not run")
+PASSED_OVER = {
+    **dict.fromkeys(("pip install", "uv pip", "uv venv", "python -m pip", "source"), "the tests have an environment"),
+    "git clone": "the tests are in a clone",
+    "make": "CI runs the targets that test and check",
+    "python -m pytest": "these tests are run elsewhere",
+    "python -m build": "test_wheels.py builds the distributions",
+    "python -m twine": "nothing is published by a test",
+}
+"""What a session does not execute wherever it stands, and why; all else has a mark."""
+
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\s`]*)[^`]*$")
 _COMMENT = re.compile(r"^\s*<!--\s*(.*?)\s*-->\s*$")
 _PAGE_MARK = re.compile(r"^<!--\s*page:\s*([^:]*?)\s*(?::\s*(.*?)\s*)?-->\s*$", re.M)
+# what `make generate` writes into every pyproject.toml of the repository, which a package elsewhere does not need
+_COPIED = re.compile(r"^(license-files|authors|classifiers|urls) = .*\n", re.M)
 _COMMAND = re.compile(r"^(\$ |tunesmith (train|chat|export|plan|eval|config|data|plugins|api|webui)\b)", re.M)
 
 
@@ -128,7 +140,7 @@ def _differs(block: Block) -> list[str]:
     for mark in ("file", "part of"):
         path = ROOT / block.marks.get(mark, "")
         if mark in block.marks and path.is_file():
-            kept, shown = path.read_text(encoding="utf-8"), block.text
+            kept, shown = _COPIED.sub("", path.read_text(encoding="utf-8")), block.text
             if not (shown.strip("\n") in kept if mark == "part of" else shown.strip("\n") == kept.strip("\n")):
                 return [f"differs from {block.marks[mark]}"]
         elif mark == "part of" and mark in block.marks:
@@ -144,6 +156,12 @@ class Command:
     text: str
     words: list[str]
     shown: list[str] = field(default_factory=list)
+
+
+def passed_over(words: list[str]) -> bool:
+    """Whether a command, or what follows its assignments, is one that no session executes."""
+    stated = " ".join(words[next((n for n, word in enumerate(words) if "=" not in word), 0) :])
+    return any(stated == start or stated.startswith(f"{start} ") for start in PASSED_OVER)
 
 
 def commands(block: Block) -> list[Command]:
@@ -167,6 +185,6 @@ def commands(block: Block) -> list[Command]:
             line = f"{line[:-1]} {lines[number].removeprefix('> ').strip()}"
             number += 1
         words = shlex.split(line, comments=True)
-        if words:
+        if words and not passed_over(words):
             found.append(Command(block.line + 1 + start, line, words))
     return found

@@ -16,7 +16,7 @@ PLUGIN = ROOT / "contrib/quantizer-absmax"
 BLOCKS = re.findall(r"(?:<!-- file: (\S+) -->\n)?^```(\w+)\n(.*?)^```$", TUTORIAL, flags=re.M | re.S)
 # what `make generate` writes into every pyproject.toml of the repository, which a package elsewhere does not need
 COPIED = re.compile(r"^(license-files|authors|classifiers|urls) = .*\n", re.M)
-COMMANDS = [line for _, language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+COMMANDS = [line for _, language, text in BLOCKS if language == "bash" for line in text.splitlines()]
 
 
 def test_every_file_is_the_one_checked_in() -> None:
