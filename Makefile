@@ -20,9 +20,11 @@ help:  ## what can be made
 
 setup: $(VENV)/.installed  ## install kernel, plugins and tools into .venv
 
-$(VENV)/.installed: constraints.txt plugins/requirements.txt $(PROJECTS)
+$(BIN)/uv:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.installed: constraints.txt plugins/requirements.txt $(PROJECTS) | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
 	    --group pyproject.toml:dev --editable kernel --requirement plugins/requirements.txt
 	touch $@
@@ -85,7 +87,7 @@ generate: setup  ## write the generated files anew
 	$(BIN)/python docs/llamafactory_table.py
 	$(BIN)/python docs/hardware_table.py
 
-wheels: setup  ## every distribution as a wheel, into dist/
+wheels: $(BIN)/uv  ## every distribution as a wheel, into dist/
 	@rm -rf dist
 	@for project in kernel $(dir $(wildcard plugins/*/*/pyproject.toml)) .; do \
 	    $(BIN)/uv build --quiet --wheel --out-dir dist $$project || exit 1; done
