@@ -64,7 +64,7 @@ def subject_of(cls: type[FamilyTemplate], official: Mapping[str, Any]) -> Subjec
         template=template.bind(tokenizer),
         facts=facts,
         tokenizer=tokenizer,
-        has_tools=facts.calls is not None,
+        tools=facts.calls is not None,
         has_system=facts.system,
     )
 

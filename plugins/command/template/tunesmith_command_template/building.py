@@ -42,7 +42,6 @@ def subject_of(name: str, options: Sequence[str], folder: Path | None) -> Subjec
         template=_template(made, processor, folder).bind(processor),
         facts=facts,
         tokenizer=tokenizer_of(processor),
-        has_tools=facts.calls is not None or not facts.name,
         has_system=facts.system,
     )
     return replace(subject, official=_official(processor, subject.template)) if folder else subject

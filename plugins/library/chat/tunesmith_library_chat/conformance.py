@@ -98,11 +98,12 @@ def system_message(subject: Subject) -> Iterator[Finding]:
 
 def tools_are_written(subject: Subject) -> Iterator[Finding]:
     """Tools, a call and its result are rendered, or refused with a reason; they are never dropped."""
-    rendered = _or_refused(subject, "call")
     if not subject.has_tools:
-        if rendered is not None:
-            yield Finding("tools should be refused, for the facts name no format of calls", "call", found=rendered.text)
+        for name in ("call", "tools_multi"):
+            if (taken := _or_refused(subject, name)) is not None:
+                yield Finding("tools should be refused, for the facts name no format of calls", name, found=taken.text)
         return
+    rendered = _or_refused(subject, "call")
     if rendered is None:
         yield Finding("tools are refused", "call")
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tunesmith.errors import DataError, choices, nearest
 from tunesmith.types import Message
@@ -34,14 +35,24 @@ def unusual(messages: Sequence[Message]) -> list[int]:
     return found
 
 
-def write_whole(name: str, jinja: str, messages: Sequence[Message], write: Write, *, training: bool) -> Rendered:
+def write_whole(
+    name: str,
+    jinja: str,
+    messages: Sequence[Message],
+    write: Write,
+    *,
+    training: bool,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+) -> Rendered:
     """What is made of messages; for training none of them is left out.
 
     Args:
         name: of the template.
         messages: in canonical form.
+        tools: that are declared to the model.
 
-    Raises: DataError for a message that would be left out or is refused, with the roles that are written there.
+    Raises: DataError for a message that would be left out or is refused, with the roles that are written there; in
+        training also for tools and calls of them that the Jinja never looks at.
     """
     rare = unusual(messages)
     try:
@@ -51,6 +62,8 @@ def write_whole(name: str, jinja: str, messages: Sequence[Message], write: Write
             if known := _known(jinja, messages, index, write):
                 raise DataError(f"{error}\n  {_told(messages, index, known)}") from error
         raise
+    if training:
+        _refuse_tools(name, jinja, messages, tools, rendered.text)
     if training and rare:
         refuse_left_out(name, jinja, messages, write)
     return rendered
@@ -70,6 +83,20 @@ def refuse_left_out(name: str, jinja: str, messages: Sequence[Message], write: W
             if not _writes(messages, {index: messages[index]["role"]}, write):
                 told = _told(messages, index, _known(jinja, messages, index, write))
                 raise DataError(f"template {name} would leave out a message\n  {told}")
+
+
+def _refuse_tools(
+    name: str, jinja: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, text: str
+) -> None:
+    """Raises: DataError for tools, and calls of them, of which the Jinja has no word, and the text none either."""
+    calls = [call for message in messages for call in message.get("tool_calls") or ()]
+    for what, word, given in (("tools", "tools", tools or ()), ("calls of tools", "tool_calls", calls)):
+        names = [str((one.get("function") or one).get("name")) for one in given]
+        if names and word not in jinja and not any(called in text for called in names):
+            raise DataError(
+                f"template {name} has no form for {what}, and would leave out {', '.join(names)}.\n"
+                f"  use a template that has one, such as template=chatml, or data without tools"
+            )
 
 
 def _told(messages: Sequence[Message], index: int, known: Sequence[str]) -> str:

@@ -39,8 +39,15 @@ class Subject:
     talk: Sequence[Message] = TALK  # plain turns that end with the assistant; no content occurs twice
     variables: Mapping[str, Any] = field(default_factory=dict)  # given to every rendering
     official: Mapping[str, str] = field(default_factory=dict)  # what the model's own template makes of cases
-    has_tools: bool = True  # False: they are refused
+    tools: bool | None = None  # False: they are refused; None: as the facts say, or without facts the Jinja
     has_system: bool = True  # False: a system message is refused
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether the template writes tools; else it has to refuse them."""
+        if self.tools is not None:
+            return self.tools
+        return self.facts.calls is not None or (not self.facts.name and "tools" in self.template.jinja)
 
     def render(self, messages: Sequence[Message], **arguments: Any) -> Rendered:
         """A conversation as a model is trained on it, without a thought."""

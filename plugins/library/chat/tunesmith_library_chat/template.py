@@ -155,7 +155,7 @@ class ChatTemplate:
         if training or continue_final_message:
             given["training"] = True
         write = functools.partial(self._guarded, prompt=add_generation_prompt, given=given)
-        rendered = write_whole(self.name, self.jinja, turns, write, training=training)
+        rendered = write_whole(self.name, self.jinja, turns, write, training=training, tools=given["tools"])
         if self.thinking and not self.train_empty_thought:
             rendered = replace(rendered, spans=behind_empty_thoughts(rendered.text, rendered.spans, self.thinking))
         if not continue_final_message:

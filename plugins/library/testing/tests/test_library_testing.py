@@ -361,7 +361,7 @@ def test_notices_a_format_that_reads_everything_first() -> None:
         (CHATML.jinja.replace("+ '<|im_end|>' }}{%- endgen", "}}{%- endgen"), "finds_what_the_assistant_says"),
         (CHATML.jinja.replace("message['content'] or ''", "message['content'] | upper"), "renders_every_message"),
         (CHATML.jinja.replace("im_start|>assistant\\n", "im_start|>model\\n"), "generation_prompt_precedes_the_answer"),
-        (CHATML.jinja + "{#- -#}", "tools"),
+        (CHATML.jinja + "{#- tools, some day -#}", "tools"),
     ],
 )
 def test_notices_faults_of_templates(jinja: str, test: str) -> None:

@@ -42,9 +42,10 @@ def answer(module, name, kind, options, heavy, path, folder, environment):
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    cls = getattr(importlib.import_module(module), name)
-    made = instance(cls, structured(cls, options, (), name)[0])
-    made.check(plan=StubPlan({kind: {"this": made}}))
+    found = importlib.import_module(module)
+    if name:
+        made = instance(getattr(found, name), structured(getattr(found, name), options, (), name)[0])
+        made.check(plan=StubPlan({kind: {"this": made}}))
     return {"imported": sorted(set(heavy) & set(sys.modules))}
 def apart(question):
     with contextlib.redirect_stdout(sys.stderr):
@@ -93,7 +94,19 @@ def imported_by_check(plugin: type, kind: str, options: dict[str, Any]) -> list[
     Raises:
         AssertionError: the check fails there.
     """
-    question = {"module": plugin.__module__, "name": plugin.__name__, "kind": kind, "options": options}
+    return _answered({"module": plugin.__module__, "name": plugin.__name__, "kind": kind, "options": options})
+
+
+def imported_by_file(module: str) -> list[str]:
+    """The heavy packages that a fresh interpreter holds when it has imported a module.
+
+    Raises:
+        AssertionError: it cannot be imported there.
+    """
+    return _answered({"module": module, "name": "", "kind": "", "options": {}})
+
+
+def _answered(question: dict[str, Any]) -> list[str]:
     here = {"heavy": HEAVY, "path": sys.path, "folder": os.getcwd(), "environment": dict(os.environ)}
     asked = _asked()
     assert asked.stdin and asked.stdout

@@ -65,7 +65,7 @@ class DialectSuite(PluginSuite):
 
     def compose(self, config: Any, overrides: Any = None) -> Composition:
         """A configuration as the kernel composes it where only this dialect is installed."""
-        return compose(config, overrides, Catalog.of({f"dialect.{self.entry_point().name}": self.plugin}))
+        return compose(config, overrides, Catalog.of({f"dialect.{self.name()}": self.plugin}))
 
     def translated(self) -> dict[str, Translation]:
         """The translations of the examples."""

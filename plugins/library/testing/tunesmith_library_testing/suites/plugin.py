@@ -19,9 +19,10 @@ from tunesmith.planning import refuse
 from tunesmith.types import Problem
 from tunesmith.validate import instance, structured
 
-from tunesmith_library_testing.light import imported_by_check, imported_by_modules, points_of
+from tunesmith_library_testing.light import imported_by_check, imported_by_file, imported_by_modules, points_of
 from tunesmith_library_testing.parts import StubPlan
 
+_OF_DISTRIBUTION = ("test_names_follow_the_rule", "test_requires_the_kernel", "test_readme")
 _OF_CHECK = ("test_knows_nobody_by_name", "test_check_is_light")  # of a plugin that has this hook
 
 
@@ -38,6 +39,7 @@ class PluginSuite:
     kind: ClassVar[str]  # set by the suite of the kind
     plugin: ClassVar[type]  # the class under test
     options: ClassVar[dict[str, Any]] = {}  # with which the tests build it; required fields must be here
+    one_file: ClassVar[bool] = False  # True: a file that configurations name, `loss=my.py:Mine`, without a distribution
     deviations: ClassVar[dict[str, str]] = {}  # standard tests that this class replaces: name -> why
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -63,9 +65,15 @@ class PluginSuite:
         )
 
     @classmethod
+    def name(cls) -> str:
+        """The name under which the plugin is selected: of its entry point, or of the class in one file."""
+        return cls.plugin.__name__.lower() if cls.one_file else cls.entry_point().name
+
+    @classmethod
     def idle_tests(cls) -> frozenset[str]:
         """The standard tests that say nothing of this plugin, and are not collected."""
-        return frozenset(_OF_CHECK if "check" not in _hooks_of(cls.plugin) else ())
+        without_check = _OF_CHECK if "check" not in _hooks_of(cls.plugin) else ()
+        return frozenset((*without_check, *(_OF_DISTRIBUTION if cls.one_file else ())))
 
     @classmethod
     def make(cls, **overrides: Any) -> Any:
@@ -120,8 +128,11 @@ class PluginSuite:
 
     def test_import_is_light(self) -> None:
         """Importing the package imports nothing heavy: `tunesmith --help` stays quick."""
-        imported = imported_by_modules(self.kind, tuple(sys.path))[self.entry_point().module]
-        assert not imported, f"importing {self.entry_point().module} imports {imported}; move it into the hooks"
+        module = self.plugin.__module__ if self.one_file else self.entry_point().module
+        imported = (
+            imported_by_file(module) if self.one_file else imported_by_modules(self.kind, tuple(sys.path))[module]
+        )
+        assert not imported, f"importing {module} imports {imported}; move it into the hooks"
 
     def test_readme(self) -> None:
         """The README beside the package has the markers between which the table of options is generated."""

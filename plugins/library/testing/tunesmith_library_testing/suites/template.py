@@ -32,7 +32,7 @@ class TemplateSuite(PluginSuite):
 
     kind = "template"
     tokenizer_template: ClassVar[str | None] = None  # the Jinja that the tokenizer brings along
-    has_tools: ClassVar[bool | None] = None  # False: tools are refused with a DataError; None: as the facts say
+    has_tools: ClassVar[bool | None] = None  # False: tools are refused with a DataError; None: as facts or Jinja say
     has_system: ClassVar[bool | None] = None  # False: a system message is refused; None: as the facts say
     chat: ClassVar[tuple[dict[str, Any], ...]] = CHAT  # ends with the assistant; no content occurs twice
     variables: ClassVar[dict[str, Any]] = {}  # given to every rendering, e.g. enable_thinking
@@ -87,7 +87,6 @@ class TemplateSuite(PluginSuite):
     def subject(self, **changed: Any) -> Subject:
         """What the checks are given."""
         facts = self.facts
-        knows_tools = facts.calls is not None or not facts.name
         return Subject(
             **{
                 "template": self.template(),
@@ -95,7 +94,7 @@ class TemplateSuite(PluginSuite):
                 "tokenizer": self.processor(),
                 "talk": self.chat,
                 "variables": self.variables,
-                "has_tools": knows_tools if self.has_tools is None else self.has_tools,
+                "tools": self.has_tools,
                 "has_system": facts.system if self.has_system is None else self.has_system,
                 **changed,
             }
@@ -117,7 +116,7 @@ class TemplateSuite(PluginSuite):
     def idle_tests(cls) -> frozenset[str]:
         """Those of names and of official renderings too, where the class has no facts or no renderings."""
         suite = cls()
-        idle = {"test_names": not suite.facts.name, "test_official_renderings": not suite.official}
+        idle = {"test_names": cls.one_file or not suite.facts.name, "test_official_renderings": not suite.official}
         return super().idle_tests().union(name for name, is_idle in idle.items() if is_idle)
 
     def test_names(self) -> None:
