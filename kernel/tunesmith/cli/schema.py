@@ -9,6 +9,7 @@ import typing
 from typing import Any
 
 from tunesmith.catalog import Catalog
+from tunesmith.cli.schema_hints import ELSEWHERE, hinted
 from tunesmith.errors import PluginError
 from tunesmith.kinds import KINDS, Kind
 from tunesmith.options import options, plain, shorthand
@@ -21,9 +22,13 @@ def config_schema(catalog: Catalog | None = None) -> dict[str, Any]:
     """Describe every key and option; a plugin that cannot be imported is left out."""
     catalog = catalog or Catalog.discover()
     properties = {
-        "defaults": {"type": "array", "items": {"type": "string"}, "description": "files to inherit from"},
+        "defaults": {
+            "type": ["array", "null"],
+            "items": {"type": "string"},
+            "description": "files to inherit from; later ones win, and this file over all of them",
+        },
         VERSION: {"type": "string", "description": "the version that wrote the file"},
-        **options_schema(RunOptions)["properties"],
+        **hinted(options_schema(RunOptions))["properties"],
     }
     for kind in KINDS.values():
         if kind.how_many != "installed":
@@ -45,28 +50,41 @@ def _plugins(kind: Kind, catalog: Catalog) -> dict[str, dict[str, Any]]:
             schema = options_schema(cls)
         except (PluginError, NameError, TypeError):  # NameError, TypeError: annotations that mean nothing
             continue
-        found[name] = {"description": (inspect.getdoc(cls) or "").partition("\n")[0], **schema}
+        found[name] = {"description": (inspect.getdoc(cls) or "").partition("\n")[0], **hinted(schema)}
     return found
 
 
 def _kind_schema(kind: Kind, plugins: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    names = list(plugins)
-    if kind.many:
-        chosen = {"type": ["boolean", "null"]}  # true or nothing: with its defaults; false: without it
-        possible: dict[str, Any] = {name: {"anyOf": [schema, chosen]} for name, schema in plugins.items()}
-        if kind.common:  # beside the names stand options of all of them
-            every: Any = {name: option for schema in plugins.values() for name, option in schema["properties"].items()}
-            possible = {**every, "name": {"enum": names}, **possible}
-        by_name = {"type": "object", "properties": possible, "additionalProperties": False}
-        listed = {"type": "array", "items": {"enum": names}}
-        return {"description": kind.summary, "anyOf": [{"enum": [*names, None]}, listed, by_name]}
-    forms: list[dict[str, Any]] = [{"enum": names}]
-    for name, schema in plugins.items():
-        form = {**schema, "properties": {"name": {"const": name}, **schema["properties"]}}
-        forms.append(form if name in kind.default else {**form, "required": ["name"]})
-    if kind.how_many == "optional":
-        forms.append({"type": "null"})
+    names = {"enum": list(plugins), "enumDescriptions": [schema["description"] for schema in plugins.values()]}
+    forms = _many(kind, plugins, names) if kind.many else _one(kind, plugins, names)
     return {"description": kind.summary, "anyOf": forms}
+
+
+def _one(kind: Kind, plugins: dict[str, dict[str, Any]], names: dict[str, Any]) -> list[dict[str, Any]]:
+    """A name, or a mapping with the options of the plugin that it names."""
+    forms = [names]
+    for name, schema in plugins.items():
+        called = {"const": name, "description": schema["description"]}
+        form = {**schema, "properties": {"name": called, **schema["properties"]}}
+        forms.append(form if name in kind.default else {**form, "required": ["name"]})
+    others = {"type": "object", "properties": {"name": ELSEWHERE}, "required": ["name"]}
+    nothing = [{"enum": [None, False]}] if kind.how_many == "optional" else []
+    return [*forms, *nothing, ELSEWHERE, others]
+
+
+def _many(kind: Kind, plugins: dict[str, dict[str, Any]], names: dict[str, Any]) -> list[dict[str, Any]]:
+    """A name, a list of names, or a mapping of names to options."""
+    chosen = {"type": ["boolean", "null"]}  # true or nothing: with its defaults; false: without it
+    possible: dict[str, Any] = {
+        name: {"description": schema["description"], "anyOf": [schema, chosen]} for name, schema in plugins.items()
+    }
+    if kind.common:  # beside the names stand options of all of them
+        every = {name: option for schema in plugins.values() for name, option in schema["properties"].items()}
+        possible = {**every, "name": names, **possible}
+    by_name = {"type": "object", "properties": possible, "additionalProperties": False}
+    by_name["patternProperties"] = {ELSEWHERE["pattern"]: {"type": ["object", "boolean", "null"]}}
+    listed = {"type": "array", "items": {"anyOf": [names, ELSEWHERE]}}
+    return [names, listed, by_name, {"type": "null"}, ELSEWHERE]
 
 
 _JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
