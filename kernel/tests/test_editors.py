@@ -56,7 +56,8 @@ def test_what_is_there_stays_and_a_second_time_changes_nothing(folder: Path) -> 
     (folder / ".vscode").mkdir()
     own = {
         "settings.json": "{\r\n\t// mine\r\n"
-        '\t"yaml.schemas": {"./.vscode/tunesmith.schema.json": "own/*.yml"}, // ours, too\r\n\t"python.testing.unittestEnabled": true,\r\n}',
+        '\t"yaml.schemas": {"./.vscode/tunesmith.schema.json": "own/*.yml"}, // ours, too\r\n\t'
+        '"python.testing.unittestEnabled": true,\r\n}',
         "launch.json": '{"configurations": [{"name": "Tunesmith: plan of this file", "args": ["mine"]}]}',
         "extensions.json": '{"recommendations": ["ms-python.python", "a.b" /* needed */]}',
     }
