@@ -1,11 +1,11 @@
 """The quick tests with other versions than those of constraints.txt: `make versions SET=lowest` or `SET=newest`.
 
-python tests/versions SET [--venv FOLDER] [--override NAME==VERSION …] [--install-only] [tests and arguments of pytest …]
+python tests/versions SET [--venv FOLDER] [--override NAME==VERSION …] [--install-only] [arguments of pytest …]
 
-`lowest` takes what the pyproject.toml files name as the least, `newest` what the index has; what others ask for follows.
-A fresh environment has the libraries of the set and everything of this repository, editable; the versions are written to
-`tests/versions/SET.txt`, which `tunesmith doctor` shows as what was tested. Torch may be replaced by what is at hand
-(`--override torch==2.13.0+cpu`): the index has it with CUDA only, which is several gigabytes.
+`lowest` takes what the pyproject.toml files name as the least, `newest` what the index has; what others ask for
+follows. A fresh environment has the libraries of the set and everything of this repository, editable; the versions are
+written to `tests/versions/SET.txt`, which `tunesmith doctor` shows as what was tested. Torch may be replaced by what is
+at hand (`--override torch==2.13.0+cpu`): the index has it with CUDA only, which is several gigabytes.
 """
 
 from __future__ import annotations
