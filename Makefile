@@ -97,4 +97,4 @@ site: setup  ## the documentation as pages, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## remove what was made
-	rm -rf $(VENV) .demo build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .demo .practice build dist site .pytest_cache .mypy_cache .ruff_cache

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 from docs_marks import ROOT, Block, Command, commands, page_marks, runs
-from docs_stand_ins import SMALL, SMALL_OF_STAGE, StandIns, furnish
+from docs_stand_ins import PRACTICE, SMALL, SMALL_OF_STAGE, StandIns, furnish
 
 LINKED = ("conf", "contrib", "docs", "plugins")
 PORTS = {"api": 8000, "webui": 7860, "mcp": 7861}
@@ -103,6 +103,9 @@ class Session:
                 return self._shell(self._moved(command.text))
             if words[0] == "cd":
                 os.chdir(os.path.expanduser(words[1]))
+                return 0, ""
+            if words[:2] == ["python", PRACTICE]:
+                self.stand_ins.practise(self.folder)
                 return 0, ""
             if words[0] == "tunesmith":
                 return self._tunesmith(words[1:], planned)

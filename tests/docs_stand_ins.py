@@ -4,12 +4,15 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from docs_marks import ROOT
 from filelock import FileLock
 
 WORDS = ("tide", "whale", "harbour", "lamp", "rope", "stone", "seven", "letter")
@@ -77,6 +80,7 @@ _MODEL = re.compile(r"(?<![\w/.-])((?:Qwen|meta-llama|google|mistralai|HuggingFa
 _SOURCE = re.compile(r"(?<![\w/.-])((?:runs|exports|saves)/[\w-][\w.-]*)(?![\w./-])")
 _DATASETS = {"llamafactory/alpaca_gpt4_en": "my.json", "org/data": "my.json"}
 
+PRACTICE = "contrib/practice/make.py"
 # so that two steps take a second
 SMALL = {"trainer.max_steps": 2, "trainer.gradient_accumulation_steps": 1, "trainer.dataloader_num_workers": 0}
 SMALL_OF_STAGE: dict[str, dict[str, Any]] = {
@@ -118,6 +122,14 @@ class StandIns:
                 save_tiny_model(folder, architecture=name)
 
         return self._made(f"model-{name}", make)
+
+    def practise(self, folder: Path) -> None:
+        """Put the practice model where its script writes it for who calls it in `folder`; all pages share one."""
+
+        def make(made: Path) -> None:
+            subprocess.run([sys.executable, str(ROOT / PRACTICE), str(made / "model")], check=True)
+
+        (folder / ".practice").symlink_to(self._made("practice", make))
 
     def offer(self, text: str) -> None:
         """Put the models of a hub that a text names, and the usual data sets, into the offline cache."""
