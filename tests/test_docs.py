@@ -44,9 +44,10 @@ def prose(path: Path) -> str:
 
 @cache
 def anchors(path: Path) -> set[str]:
-    """The places of a document that a link may name, as GitHub makes them of headings."""
+    """The places of a document that a link may name, as GitHub makes them of headings, and those that it names itself."""
     headings = re.findall(r"^#+ +(.*?) *$", FENCE.sub("", text_of(path)), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    named = re.findall(r'^<a id="([^"]+)"></a>$', text_of(path), re.M)
+    return {*named, *(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)}
 
 
 def test_there_are_documents() -> None:

@@ -1,6 +1,8 @@
 """What is generated from the code is up to date."""
 
+import ast
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -8,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith import hookspecs
+from tunesmith import hookspecs, types
+from tunesmith.traits import TRAITS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "docs/generate.py"
@@ -44,6 +47,53 @@ def test_every_hook_is_a_heading() -> None:
     for name, hook in vars(hookspecs).items():
         if hasattr(hook, "tunesmith_spec"):
             assert len([line for line in headings if line.startswith(f"### `{name}(")]) == 1
+
+
+def test_every_object_that_crosses_a_hook_is_described() -> None:
+    """What the hooks' annotations name, and those that stand under Any, are headings of the page of types."""
+    page = (ROOT / "docs/types.md").read_text(encoding="utf-8")
+    headings = set(re.findall(r"^### (\w+)", page, re.M))
+    source = (ROOT / "kernel/tunesmith/hookspecs.py").read_text(encoding="utf-8")
+    crossing = set(re.findall(r"\btypes\.(\w+)", source)) | {"Plan", "Origin"}
+    assert len(crossing) > 20
+    assert not {*crossing, "Estimate", "Chat", "EvaluationData", "Evaluation"} - headings
+    assert {cls.__name__ for cls in TRAITS.values()} <= headings
+    for name in ("LossOutput", "TrainingJob", "ModelHandle", "ModelSource"):  # every field has its row
+        rows = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", rows, re.M) == list(getattr(types, name).__dataclass_fields__)
+
+
+def _names_of(module: str) -> set[str]:
+    """What a module of the kernel or of a library has at its top, without importing it."""
+    package, _, rest = module.partition(".")
+    home = "kernel" if package == "tunesmith" else f"plugins/library/{package.removeprefix('tunesmith_library_')}"
+    path = ROOT / home / package / rest.replace(".", "/")
+    file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    assert file is not None, f"docs/interface.md names {module}, which does not exist"
+    found = set[str]()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.ClassDef() | ast.FunctionDef():
+                found.add(node.name)
+            case ast.ImportFrom():
+                found |= {item.asname or item.name for item in node.names}
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+    return found
+
+
+def test_names_of_the_public_interface_exist() -> None:
+    """What the page says that plugins may import is there, in the kernel and in libraries."""
+    page = (ROOT / "docs/interface.md").read_text(encoding="utf-8")
+    dotted = re.findall(r"`(tunesmith(?:_library_\w+)?(?:\.[a-z]\w*)*)\.(\w+)`", page.partition("## You need")[2])
+    listed = [
+        (module, name)
+        for module, names in re.findall(r"^\| `(tunesmith\.\w+)` \| (`.*) \|$", page, re.M)
+        for name in re.findall(r"`(\w+)`", names)
+    ]
+    assert len(dotted) > 40 and len(listed) > 80
+    missing = [f"{module}.{name}" for module, name in (*dotted, *listed) if name not in _names_of(module)]
+    assert not missing
 
 
 @pytest.fixture

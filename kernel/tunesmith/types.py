@@ -27,10 +27,25 @@ from tunesmith_library_configuration.translation import Note as Note
 from tunesmith_library_configuration.translation import Translation as Translation
 
 Message = dict[str, Any]
-"""One turn: `role`, `content`, and optionally `reasoning`, `tool_calls`, `tool_call_id`, `weight`."""
+"""One turn of a conversation:
+
+- `role`: `system`, `user`, `assistant` or `tool`.
+- `content`: str; or, where there are media, typed parts: `{"type": "text", "text": …}`, `{"type": "image"}`.
+- of an assistant: `reasoning`, its thought; `tool_calls`, of `{"function": {"name": …, "arguments": {…}}}`.
+- of a tool: `tool_call_id`, `name`, which call it answers. `weight`: what its tokens weigh in training.
+"""
 
 Row = dict[str, Any]
-"""One canonical row: `text` | `messages` | `prompt`+`chosen`+`rejected` | …, with optional `tools`, `images`, …"""
+"""One canonical row, what formats give and stages read. Its columns are those of one of these:
+
+- `text`: str, to be learned as it is.
+- `messages`: a conversation, a list of `Message`.
+- `prompt`, `chosen`, `rejected`: a conversation, and two ways on from it, the first the better one: lists of `Message`.
+- `prompt`, `completion`, `label`: likewise with one way on, and whether it is a good one: bool.
+- `prompt` alone, with further columns such as `answer`: what is answered in training, for rewards to judge.
+- beside them: `tools`, a list of `{"type": "function", "function": {…}}`; `enable_thinking`, bool; `weight`, float;
+  `images`, `videos`, `audios`, lists; and columns that the user had kept.
+"""
 
 Batch = dict[str, Any]
 """Keyword arguments of `model(...)`, plus what is not for the model, `NOT_FOR_MODEL`:
@@ -121,7 +136,7 @@ class ChatTemplate(Protocol):
 class Requirement:
     """Another plugin that a selected plugin calls by name, such as the format of a data set."""
 
-    kind: str
+    kind: str  # such as `format`
     name: str  # of the plugin; for the kind `hub` the address, from which the kernel finds the hub
     key: str  # the configuration key that names it, for the error message
 
@@ -132,7 +147,7 @@ class ModelSource:
 
     path: Path  # local folder: config.json, weights, tokenizer
     address: str  # as the user wrote it; empty where the engine brings a model, of which nothing is here
-    precision: Precision
+    precision: Precision  # to compute in
     seed: int  # of everything random from here on
     training: bool  # False for chat and export
     # gets other files that belong to the model, such as an adapter to start from; None outside a run
@@ -144,9 +159,9 @@ class ModelSource:
 class Encoder:
     """The stage's `encode` with its processor and template bound: canonical rows in, columns of token ids out."""
 
-    encode: Callable[..., dict[str, list[Any]]]
-    processor: Any
-    template: ChatTemplate
+    encode: Callable[..., dict[str, list[Any]]]  # the hook
+    processor: Any  # what `load_processor` gave
+    template: ChatTemplate  # with the tokenizer's special tokens
     fingerprint: str  # changes when the same row would be encoded differently; the key of a cache
     parts: Mapping[str, str] = field(default_factory=dict)  # what it is of: `options of stage.sft`, `tokenizer` …
 
@@ -166,7 +181,7 @@ class DatasetSplits:
     as JSON has it.
     """
 
-    train: Any
+    train: Any  # examples
     eval: Mapping[str, Any] = field(default_factory=dict)  # by name; empty when nothing is held out
     fingerprint: str = ""  # of the contents that the training examples are made of; empty when it is not known
 
@@ -187,23 +202,23 @@ class LossOutput:
 class OptimizerSettings:
     """The trainer's settings that every optimizer understands, under Hugging Face's names."""
 
-    learning_rate: float
-    weight_decay: float
-    adam_beta1: float
-    adam_beta2: float
-    adam_epsilon: float
+    learning_rate: float  # the highest; a schedule sets `lr` of the groups at each step
+    weight_decay: float  # decoupled, per step and learning rate
+    adam_beta1: float  # share of the mean of the gradients that is kept
+    adam_beta2: float  # share of the mean of their squares that is kept
+    adam_epsilon: float  # beside the root of that
 
 
 @dataclass(frozen=True)
 class TrainingJob:
     """Everything that `fit` needs, and nothing of the configuration."""
 
-    model: Any
-    processor: Any
-    data: DatasetSplits
-    output_dir: Path
-    seed: int
-    precision: Precision
+    model: Any  # with its adapter; on the CPU or where `load_model` put it
+    processor: Any  # what `load_processor` gave
+    data: DatasetSplits  # encoded
+    output_dir: Path  # folder of the run: checkpoints, and the result
+    seed: int  # of the order of the data, of dropout
+    precision: Precision  # to compute in; trained weights are float32
     resume: bool  # continue from the newest complete checkpoint of output_dir
     collate: Callable[..., Batch]  # collate(examples=..., padding_free=...)
     compute_loss: Callable[..., LossOutput]  # compute_loss(model=..., batch=...)
@@ -222,10 +237,10 @@ class TrainingJob:
 class ModelHandle:
     """A model to be answered with or exported. Nothing is loaded before `load` is called."""
 
-    source: ModelSource
+    source: ModelSource  # where its files are
     adapter: Path | None  # folder of the trained adapter; None when source.path holds the whole model
-    processor: Any
-    template: ChatTemplate
+    processor: Any  # what `load_processor` gave
+    template: ChatTemplate  # what makes requests of conversations, and reads answers
     load: Callable[[], Any]  # () -> the model in this process, quantised, with its adapter
     merge: Callable[[Any], Any]  # the loaded model -> the plain model with its adapter folded in
     shared: Shared = field(default_factory=Shared, compare=False, repr=False)  # what exporters of one command share
@@ -236,36 +251,46 @@ class ModelHandle:
 
 @dataclass(frozen=True)
 class RunStarted:
-    output_dir: Path
-    total_steps: int
+    """Told before the first step."""
+
+    output_dir: Path  # folder of the run
+    total_steps: int  # optimizer steps that it will have in all
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved, without secrets; the pipeline fills it in
     resumed_from: int = 0  # the step a resumed run continues at
 
 
 @dataclass(frozen=True)
 class StepEnded:
-    step: int
-    total_steps: int
-    epoch: float
+    """Told after each optimizer step."""
+
+    step: int  # counted from 1
+    total_steps: int  # that the run will have in all
+    epoch: float  # passes over the training data until now
     metrics: Mapping[str, float]  # empty on steps that are not logged; else loss, learning_rate, grad_norm, …
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    step: int
-    metrics: Mapping[str, float]
+    """Told after each evaluation."""
+
+    step: int  # the last one that was made; 0 before the first
+    metrics: Mapping[str, float]  # by name: `eval_loss`, and what the stage and evaluators measure
 
 
 @dataclass(frozen=True)
 class Saved:
-    step: int
-    path: Path
+    """Told when a checkpoint, or the result, is whole."""
+
+    step: int  # the last one that is in it
+    path: Path  # its folder
 
 
 @dataclass(frozen=True)
 class RunEnded:
-    status: Literal["finished", "interrupted", "failed"]
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Told last, whatever happened."""
+
+    status: Literal["finished", "interrupted", "failed"]  # interrupted: a checkpoint holds what there is
+    metrics: Mapping[str, float] = field(default_factory=dict)  # of the whole run
 
 
 Event = RunStarted | StepEnded | Evaluated | Saved | RunEnded

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tunesmith.types import OptimizerSettings
+
+from tunesmith_library_optimizing.groups import adam_defaults, by_decay
 
 
 class PerWeight(torch.optim.Optimizer):
@@ -73,3 +76,27 @@ def adam_direction(gradient: Tensor, state: dict[str, Any], betas: tuple[float, 
     denominator: Tensor = (square / (1 - beta2 ** state["step"])).sqrt_().add_(eps)
     direction: Tensor = mean / (1 - beta1 ** state["step"])
     return direction.div_(denominator)
+
+
+Update = Callable[[Tensor, Tensor, dict[str, Any], dict[str, Any]], None]
+"""`update(weight, gradient, group, state)`, see `PerWeight.update`."""
+
+
+class _OfFunction(PerWeight):
+    def __init__(self, groups: list[dict[str, Any]], defaults: dict[str, Any], function: Update) -> None:
+        super().__init__(groups, defaults)
+        self._function = function
+
+    def update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        self._function(weight, gradient, group, state)
+
+
+def optimizer_of(model: torch.nn.Module, settings: OptimizerSettings, update: Update) -> PerWeight:
+    """An optimizer of a model's trained weights, from a function that changes one weight in place.
+
+    Args:
+        update: called without autograd, with a group that has `lr`, `betas`, `eps` and `weight_decay`, which is 0 for
+            vectors; what it keeps in `state` is in the optimizer's `state_dict`.
+    """
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    return _OfFunction(by_decay(trained, settings.weight_decay), adam_defaults(settings), update)

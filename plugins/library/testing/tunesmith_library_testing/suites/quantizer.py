@@ -138,7 +138,8 @@ def _weight_of(layer: Any, in_features: int, model: Any) -> Any:
 
     some = next(model.parameters(), None)
     some = some if some is not None else next(model.buffers())
-    dtype = some.dtype if some.dtype.is_floating_point else torch.float32
+    whole = some.dtype.is_floating_point and some.dtype.itemsize > 1  # nothing is computed in 8 bits
+    dtype = some.dtype if whole else torch.float32
     with torch.no_grad():
         unit = torch.eye(in_features, device=some.device, dtype=dtype)
         zero = copy.deepcopy(unit[:1]).zero_()
