@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LEAN := $(CURDIR)/plugins/library/llamacpp/llama_cpp.cmake
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
-.PHONY: help setup programs demo test test-slow test-gpu gpu gpu-wheels one lint bench generate wheels site clean
+.PHONY: help setup programs demo test test-slow test-gpu gpu gpu-wheels one lint bench generate messages wheels site clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -77,6 +77,7 @@ lint: setup  ## style, types, generated files
 	$(BIN)/python docs/template_table.py --check
 	$(BIN)/python docs/llamafactory_table.py --check
 	$(BIN)/python docs/hardware_table.py --check
+	$(BIN)/python docs/messages.py --check
 
 bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 	$(BIN)/python tests/bench

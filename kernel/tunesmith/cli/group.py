@@ -9,6 +9,7 @@ from typing import Any
 import click
 from tunesmith import __version__
 from tunesmith.catalog import Catalog, Entry, known_distributions
+from tunesmith.cli.languages import language
 from tunesmith.cli.output import Output
 from tunesmith.errors import PluginError, choices
 
@@ -194,6 +195,10 @@ def _with_common_options(command: click.Command) -> click.Command:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _with_common_options(inner)
+    if language() != "en":
+        from tunesmith.cli.localized import localize
+
+        localize(command)
     return command
 
 

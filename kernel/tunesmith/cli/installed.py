@@ -9,6 +9,8 @@ import json
 import click
 from tunesmith.catalog import Catalog, Entry, known_distributions
 from tunesmith.cli.group import Group, catalog_of, hidden_by_built_in
+from tunesmith.cli.languages import translate, translate_prose
+from tunesmith.cli.output import framed
 from tunesmith.cli.soundness import faults
 from tunesmith.errors import PluginError, TunesmithError, choices
 from tunesmith.kinds import KINDS
@@ -40,9 +42,9 @@ def plugins(context: click.Context, as_json: bool) -> None:
 
     print_table(("kind", "name", "version", "distribution", "status"), [tuple(row.values()) for row in rows])
     for stray in catalog.strays:
-        click.echo(f"warning: {stray}", err=True)
+        click.echo(framed("warning: …", translate(str(stray))), err=True)
     if catalog.restriction:
-        click.echo(f"warning: {catalog.restriction}", err=True)
+        click.echo(framed("warning: …", translate(catalog.restriction)), err=True)
 
 
 def _status(catalog: Catalog, entry: Entry) -> str:
@@ -114,20 +116,20 @@ def _show(catalog: Catalog, entry: Entry) -> None:
     from tunesmith.options import options
 
     cls = catalog.load(entry)
-    click.echo(f"{entry.address}  ({entry.origin})\n\n{inspect.getdoc(cls)}\n")
+    click.echo(f"{entry.address}  ({entry.origin})\n\n{translate_prose(inspect.getdoc(cls) or '')}\n")
     traits = _traits(entry.kind, cls)
     if traits:
-        click.echo(f"{traits}\n")
-    rows = [(option.name, option.type_name, option.default_text, option.doc) for option in options(cls)]
+        click.echo(f"{translate(traits)}\n")
+    rows = [(option.name, option.type_name, option.default_text, translate(option.doc)) for option in options(cls)]
     if rows:
         print_table(("option", "type", "default", ""), rows)
 
 
 def _summary(catalog: Catalog, entry: Entry) -> str:
     try:
-        return (inspect.getdoc(catalog.load(entry)) or "").partition("\n")[0]
+        return translate((inspect.getdoc(catalog.load(entry)) or "").partition("\n")[0])
     except TunesmithError as error:
-        return f"broken: {str(error).splitlines()[0]}"
+        return translate(f"broken: {str(error).splitlines()[0]}")
 
 
 def _traits(kind: str, cls: type) -> str:

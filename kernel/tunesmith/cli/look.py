@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
 from tunesmith.cli.group import Group
+from tunesmith.cli.languages import translate
+from tunesmith.cli.output import framed, say
 from tunesmith.errors import TunesmithError
 from tunesmith.kinds import KINDS
 from tunesmith.options import shorthand
@@ -76,21 +78,19 @@ def plan(
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         _print_config(found)
-        click.echo("\n# hooks, and who implements them; the first is called first")
+        say("\n# hooks, and who implements them; the first is called first")
         for hook, plugins in implementations(manager):
             click.echo(f"{hook}: {', '.join(plugins)}")
         if not wrong:
             words = [*([config] if config else []), *overrides]
             for line in (*_estimated(examined, machine), *_launched(found, words)):
-                click.echo(line)
+                say(line)
         for notice in found.notices:
-            click.echo(f"\nnote: {notice}")
+            click.echo(f"\n{framed('note: …', translate(str(notice)))}")
     if not problems:
-        click.echo("\nno problems", err=as_json)
+        say("\nno problems", err=as_json)
         return 0
-    click.echo(
-        f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n\n{report(problems, found.origins)}", err=True
-    )
+    say(f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n\n{report(problems, found.origins)}", err=True)
     return 2 if wrong else 0
 
 
@@ -148,7 +148,7 @@ def _table(as_json: bool) -> int:
     _knows_estimates(needed=True)
     from tunesmith_library_estimates import hardware_table
 
-    click.echo(json.dumps(hardware_table.told(), indent=2) if as_json else hardware_table.text())
+    click.echo(json.dumps(hardware_table.told(), indent=2) if as_json else translate(hardware_table.text()))
     return 0
 
 
@@ -188,7 +188,7 @@ def convert(config: str | None, overrides: list[str], output: Path | None) -> No
         raise TunesmithError(f"{output} exists already.\nremove it, or choose another with --output")
     with replacing(output) as draft:
         draft.write_text(text, encoding="utf-8")
-    click.echo(f"done: {output}\n  tunesmith plan {output}")
+    say(f"done: {output}\n  tunesmith plan {output}")
 
 
 @config.command(cls=ConfigCommand)
@@ -242,8 +242,28 @@ def _part(thing: Any, place: tuple[str | int, ...], found: Any) -> Any:
 
 
 @config.command()
-def schema() -> None:
-    """Print the JSON Schema of everything that is installed, for editors and forms."""
-    from tunesmith.cli.schema import config_schema
+@click.option(
+    "--vscode",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    is_flag=False,
+    flag_value=".",
+    help="Write it into FOLDER/.vscode, with settings and run configurations; the current folder by default.",
+    metavar="[FOLDER]",
+)
+def schema(folder: Path | None) -> None:
+    """Print the JSON Schema of everything that is installed, for editors and forms.
 
-    click.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))
+    With --vscode, Visual Studio Code completes and checks configurations and can debug runs. Settings that are there
+    stay as they are, with their comments. Write it again when other plugins are installed.
+    """
+    if folder is None:
+        from tunesmith.cli.schema import config_schema
+
+        click.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))
+        return
+    from tunesmith.cli.editors import EXTENSIONS, write_vscode
+
+    for written in write_vscode(folder):
+        say(f"done: {written.path}" if written.changed else f"as it was: {written.path}")
+    say(f"  extensions that it takes: {', '.join(EXTENSIONS)}")

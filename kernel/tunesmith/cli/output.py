@@ -14,6 +14,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from tunesmith.cli.languages import translate
 from tunesmith.messages import logger
 from tunesmith_library_configuration.secrets import hidden
 
@@ -25,6 +26,28 @@ _DEVELOPERS = ("transformers", "peft", "accelerate", "datasets", "huggingface_hu
 
 _NO_BARS = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1"}
 _LATE_BARS = {"TQDM_DELAY": "3"}  # seconds: a download gets its bar, what is done at once gets none
+
+
+_FRAMES = {"WARNING": "warning: …", "ERROR": "error: …", "CRITICAL": "critical: …"}
+MESSAGES = ("warning: …", "error: …", "critical: …")
+
+
+def say(text: str = "", err: bool = False) -> None:
+    """Print what a command tells the user, in the user's language.
+
+    For words of ours alone. What programs read, and what models and data say, is printed by `click.echo`.
+
+    Args:
+        err: to stderr: what is not the result.
+    """
+    import click
+
+    click.echo(translate(text), err=err)
+
+
+def framed(frame: str, message: str) -> str:
+    """A message, in the user's language already, where a frame such as `error: …` has its dots."""
+    return translate(frame).replace("…", message, 1)
 
 
 @dataclass
@@ -86,8 +109,9 @@ class _Handler(logging.Handler):
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return prefix + hidden(super().format(record))
+        message = translate(hidden(super().format(record)))
+        frame = _FRAMES.get(record.levelname) if record.levelno >= logging.WARNING else None
+        return framed(frame, message) if frame else message
 
 
 def _handler(stream: str, low: int, high: int | None = None) -> _Handler:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
-from tunesmith.cli.output import report_to_stdout
+from tunesmith.cli.output import report_to_stdout, say
 from tunesmith.errors import RESUMABLE, Interrupted, TunesmithError
 from tunesmith.messages import is_quiet
 
@@ -32,7 +32,7 @@ def train(config: str | None, overrides: list[str], launched: bool) -> int | Non
         return stop.code
     if is_main_process() and not launched:
         possible = [] if is_quiet() else [command for command in ("chat", "export") if _can(command, folder)]
-        click.echo("\n".join([f"done: {folder}", *(f"  tunesmith {command} {folder}" for command in possible)]))
+        say("\n".join([f"done: {folder}", *(f"  tunesmith {command} {folder}" for command in possible)]))
     return None
 
 
@@ -92,4 +92,4 @@ def export(config: str | None, overrides: list[str], output_dir: str | None) -> 
 
     report_to_stdout()
     for written in tunesmith.exports(config, overrides, output_dir=output_dir):
-        click.echo(f"done: {written}")
+        say(f"done: {written}")

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import click
 from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order, heard_in_imports
 from tunesmith.cli.group import cli
-from tunesmith.cli.output import Output
+from tunesmith.cli.languages import language, translate
+from tunesmith.cli.output import Output, framed, say
 from tunesmith.errors import Interrupted, TunesmithError, WorkersFailed, choices
 from tunesmith_library_configuration.secrets import hidden
 
@@ -37,7 +38,7 @@ def run(words: Sequence[str]) -> int:
             result = cli.invoke(context)
         return result if isinstance(result, int) else DONE
     except Terminated as stop:
-        click.echo("terminated.", err=True)
+        say("terminated.", err=True)
         return 128 + stop.number
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -58,23 +59,27 @@ def run(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except Interrupted as stop:
-        click.echo(f"interrupted. {stop}", err=True)
+        say(f"interrupted. {stop}", err=True)
         return stop.code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted.", err=True)
+        say("interrupted.", err=True)
         return INTERRUPTED
 
 
 def _context(words: Sequence[str], output: Output) -> click.Context:
+    if language() != "en":
+        from tunesmith.cli.localized import localize
+
+        localize(cli)
     return cli.make_context("tunesmith", list(words), obj=output)
 
 
 def _tell(message: str) -> None:
     """Print an error: what is wrong, and indented below it what to do. A report of several is indented already."""
-    first, *rest = hidden(message).splitlines() or [""]
+    first, *rest = translate(hidden(message)).splitlines() or [""]
     if "" not in rest:
         rest = [line if line.startswith(" ") else f"  {line}" for line in rest]
-    click.echo("\n".join([f"error: {first}", *rest]), err=True)
+    click.echo("\n".join([framed("error: …", first), *rest]), err=True)
 
 
 def _tell_usage(error: click.ClickException) -> None:

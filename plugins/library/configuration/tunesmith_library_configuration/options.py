@@ -148,7 +148,7 @@ def _own_docs(cls: type) -> dict[str, str]:
     if source[:1].isspace():  # a class inside a function
         source = f"if True:\n{source}"
     made = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
-    return _docs_of(made, source.splitlines())
+    return docs_of(made, source.splitlines())
 
 
 @functools.cache
@@ -157,10 +157,10 @@ def _docs_in(file: str) -> dict[str, dict[str, str]]:
     source = Path(file).read_text(encoding="utf-8")
     made, lines = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)], source.splitlines()
     names = [node.name for node in made]
-    return {node.name: _docs_of(node, lines) for node in made if names.count(node.name) == 1}
+    return {node.name: docs_of(node, lines) for node in made if names.count(node.name) == 1}
 
 
-def _docs_of(made: ast.ClassDef, lines: list[str]) -> dict[str, str]:
+def docs_of(made: ast.ClassDef, lines: list[str]) -> dict[str, str]:
     fields = [node for node in made.body if isinstance(node, ast.AnnAssign)]
     return {node.target.id: _comment_of(node, lines) for node in fields if isinstance(node.target, ast.Name)}
 

@@ -1,0 +1,200 @@
+"""The user's language: texts are translated where they are shown, and nobody who writes one does anything for it.
+
+A catalogue is the gettext file `locale/LANGUAGE/LC_MESSAGES/PACKAGE.po` of a package. Its msgids are lines of messages
+with named fields, `{path} is empty.`, as `make messages` takes them from the code. A line that is shown is matched with
+them, and the msgstr is filled with what the fields have matched. A text comes from code that has been imported, so the
+catalogues of imported packages are enough, and in English none is read. What has no translation stays English.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+VARIABLES = ("TUNESMITH_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+"""The variables that say the language; the first that is set counts, as gettext has it."""
+
+_BRACES = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+_ENTRY = re.compile(r'(msgid|msgstr)? ?"(.*)"$')
+_WORD = re.compile(r"[^\W\d_]{2}")
+
+
+def language() -> str:
+    """The language that the user wants and the kernel has: `zh`; `en` where there is none."""
+    said = next((os.environ[name] for name in VARIABLES if os.environ.get(name)), "")
+    return best(re.split(r"[_.@]", tag)[0].lower() for tag in said.split(":"))
+
+
+def best(tags: Iterable[str]) -> str:
+    """The first of some languages that there is a catalogue for; `en` where there is none."""
+    return next((tag for tag in tags if tag == "en" or _file(Path(__file__).parents[1], "tunesmith", tag)), "en")
+
+
+def translate(text: str, to: str | None = None) -> str:
+    """A text in the user's language, line by line; lines that no catalogue has stay as they are.
+
+    Args:
+        to: the language; that of `language()` by default.
+    """
+    wanted = language() if to is None else to
+    return text if wanted == "en" or not text.strip() else _loaded(wanted).text(text)
+
+
+def translate_prose(text: str, to: str | None = None) -> str:
+    """A documentation text, whose paragraphs are wrapped: each is one message."""
+    wanted = language() if to is None else to
+    return text if wanted == "en" else _loaded(wanted).prose(text)
+
+
+@dataclass
+class _Message:
+    """One msgid that has fields, and what it is in the other language."""
+
+    written: str
+    translated: str
+
+    @cached_property
+    def literals(self) -> list[str]:
+        """What stands before, between and behind the fields."""
+        return _BRACES.sub(lambda found: "\0" if found[1] else found[0][0], self.written).split("\0")
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for name in _BRACES.findall(self.written) if name]
+
+    @cached_property
+    def weight(self) -> int:
+        """How many characters have to be the same."""
+        return sum(map(len, self.literals))
+
+    @cached_property
+    def longest(self) -> str:
+        return max(self.literals, key=len)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        fields = [f"(?P<{name}>.*?)" for name in self.names]
+        return re.compile(
+            "".join(re.escape(text) + then for text, then in zip(self.literals, [*fields, ""], strict=True)), re.DOTALL
+        )
+
+
+@dataclass
+class Catalogue:
+    """The messages of some packages in one language."""
+
+    exact: dict[str, str] = field(default_factory=dict)
+    _messages: list[_Message] = field(default_factory=list)
+
+    def add(self, entries: Iterable[tuple[str, str]]) -> None:
+        """Take pairs of msgid and msgstr; those without msgstr have no translation."""
+        for written, translated in entries:
+            if written and translated:
+                message = _Message(written, translated)
+                if message.names:
+                    self._messages.append(message)
+                else:
+                    self.exact[_filled(written, {})] = _filled(translated, {})
+        self._messages.sort(key=lambda message: -message.weight)  # the most specific first
+
+    def text(self, text: str, nested: bool = False) -> str:
+        """A text, line by line; where its first line is no message, one whose fields go over several lines.
+
+        Args:
+            nested: whether it is a part of something: a single word is then a name, `train`, and no message.
+        """
+        lines = text.split("\n")
+        made = [self._line(line, nested or len(lines) > 1) for line in lines]
+        over_lines = self._found(text.strip(), True) if len(lines) > 1 and made[0] == lines[0] else None
+        return "\n".join(made) if over_lines is None else over_lines
+
+    def prose(self, text: str) -> str:
+        """Paragraphs that are wrapped, each one message."""
+        paragraphs = text.split("\n\n")
+        return "\n\n".join(self._found(" ".join(part.split()), False) or self.text(part) for part in paragraphs)
+
+    def _line(self, line: str, nested: bool) -> str:
+        bare = line.strip()
+        found = self._found(bare, nested) if _WORD.search(bare) else None
+        return line if found is None else line.replace(bare, found, 1)
+
+    def _found(self, text: str, nested: bool) -> str | None:
+        """A message's translation, None where it has none."""
+        if text in self.exact and not (nested and " " not in text):
+            return self.exact[text]
+        for message in self._messages:
+            matched = message.longest in text and message.pattern.fullmatch(text)
+            if matched:
+                values = {name: self._value(value) for name, value in matched.groupdict().items()}
+                return _filled(message.translated, values)
+        return None
+
+    def _value(self, value: str) -> str:
+        """What a field has matched: a name, a message, or several of them in a row."""
+        for separator in (None, "; ", ", "):
+            parts = [value] if separator is None else value.split(separator)
+            made = [self.text(part, nested=True) if " " in part else part for part in parts]
+            if made != parts:
+                return (separator or "").join(made)
+        return value
+
+
+def _filled(template: str, values: dict[str, str]) -> str:
+    def put(found: re.Match[str]) -> str:
+        return values.get(found[1], found[0]) if found[1] else found[0][0]
+
+    return _BRACES.sub(put, template)
+
+
+def read_po(file: Path) -> Iterator[tuple[str, str]]:
+    """The entries of a gettext catalogue, without those that are marked fuzzy.
+
+    Raises: ValueError for a line that is none of such a file, with its number.
+    """
+    entry, part, fuzzy = {"msgid": "", "msgstr": ""}, "", False
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("#") or not line:
+            if part == "msgstr":
+                yield entry["msgid"], "" if fuzzy else entry["msgstr"]
+                entry, part, fuzzy = {"msgid": "", "msgstr": ""}, "", False
+            fuzzy = fuzzy or (line.startswith("#,") and "fuzzy" in line)
+            continue
+        found = _ENTRY.match(line)
+        if found is None:
+            raise ValueError(f"{file}:{number}: neither msgid nor msgstr nor a comment")
+        part = found[1] or part
+        entry[part] += json.loads(f'"{found[2]}"') if "\\" in found[2] else found[2]
+    if part:
+        yield entry["msgid"], "" if fuzzy else entry["msgstr"]
+
+
+_catalogues: dict[str, tuple[Catalogue, set[str]]] = {}  # by language, each with the packages that it was read of
+
+
+def _loaded(wanted: str) -> Catalogue:
+    """The catalogue of all that is imported; what has been imported since it was asked for is added."""
+    catalogue, seen = _catalogues.setdefault(wanted, (Catalogue(), set()))
+    new = {name for name in tuple(sys.modules) if "." not in name} - seen
+    seen |= new
+    files = [file for name in sorted(new) if (file := _of_package(name, wanted))]
+    catalogue.add(entry for file in files for entry in read_po(file))
+    return catalogue
+
+
+def _of_package(name: str, wanted: str) -> Path | None:
+    place = getattr(sys.modules.get(name), "__file__", None)
+    return _file(Path(place).parent, name, wanted) if place and "__init__" in place else None
+
+
+def _file(folder: Path, package: str, wanted: str) -> Path | None:
+    """A package's catalogue of a language, None where it has none."""
+    if not wanted.isalpha():
+        return None
+    file = folder / "locale" / wanted / "LC_MESSAGES" / f"{package}.po"
+    return file if file.is_file() else None
