@@ -24,7 +24,7 @@ import yaml
 from docs_marks import ROOT, Block, Command, commands, page_marks, runs
 from docs_stand_ins import PRACTICE, SMALL, SMALL_OF_STAGE, StandIns, furnish
 
-LINKED = ("conf", "contrib", "docs", "plugins")
+LINKED = ("conf", "contrib", "docs", "plugins", "tests")
 PORTS = {"api": 8000, "webui": 7860, "mcp": 7861}
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SHELL = re.compile(r"[|<>;`]|&&|\$[\w({?]")
