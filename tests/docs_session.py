@@ -125,10 +125,11 @@ class Session:
         """The words of a command with what keeps it short, and what it reads put into its place."""
         name = next((word for word in words if not word.startswith("-")), "")
         trains = name == "train" and "--help" not in words
-        if not trains or "resume=true" in words:
-            self.stand_ins.provide(" ".join(word for word in words if not word.startswith("output_dir=")), self.folder)
-        else:
-            self.stand_ins.provide(" ".join(w for w in words if w.startswith(("model.", "reward."))), self.folder)
+        written = {number + 1 for number, word in enumerate(words) if word in ("--output", "-o")}
+        read = [word for number, word in enumerate(words) if number not in written and "output_dir=" not in word]
+        if trains and "resume=true" not in words:
+            read = [word for word in read if word.startswith(("model.", "reward."))]
+        self.stand_ins.provide(" ".join(read), self.folder)
         if trains and planned:
             return ["plan" if word == "train" else word for word in words]
         if trains and "whole" not in self.marks:

@@ -19,14 +19,26 @@ WORDS = ("tide", "whale", "harbour", "lamp", "rope", "stone", "seven", "letter")
 _PAIRS = [
     {"instruction": f"Say {word}.", "chosen": f"The {word}.", "rejected": "I would rather not."} for word in WORDS
 ]
-_ROWS = [{"instruction": f"Say {word}.", "output": f"The {word}."} for word in WORDS * 8]
+_ROWS = [{"instruction": f"Say {word}.", "output": f"The {word}.", "user": f"u{n}"} for n, word in enumerate(WORDS * 8)]
 _CHATS = [
     {"messages": [{"role": "user", "content": f"Say {word}."}, {"role": "assistant", "content": f"The {word}."}]}
     for word in WORDS * 4
 ]
+_PICTURES = [
+    {
+        "messages": [
+            {"role": "user", "content": "<image>What is this?"},
+            {"role": "assistant", "content": f"A {word}."},
+        ],
+        "images": ["a.jpg"],
+    }
+    for word in WORDS * 4
+]
 FILES: dict[str, list[dict[str, Any]]] = {
-    **dict.fromkeys(("my.json", "my.jsonl", "instructions.json", "test.json", "train.json", "train.jsonl"), _ROWS),
-    **dict.fromkeys(("general.json", "identity.json", "data/train.jsonl"), _ROWS),
+    **dict.fromkeys(("my.json", "my.jsonl", "instructions.json", "train.json", "train.jsonl"), _ROWS),
+    **dict.fromkeys(("identity.json", "data/train.jsonl"), _ROWS),
+    **dict.fromkeys(("test.json", "general.json"), _ROWS[:4]),
+    "reviews.json": [{"instruction": f"A {word}.", "output": ("good", "bad")[len(word) % 2]} for word in WORDS],
     **dict.fromkeys(("chats.json", "chats.jsonl", "data/chats.jsonl"), _CHATS),
     **dict.fromkeys(("pairs.json", "pairs.jsonl"), _PAIRS),
     "questions.jsonl": [{"question": f"What is a {word}?", "answer": f"A {word}.", "user": "e"} for word in WORDS * 2],
@@ -37,17 +49,8 @@ FILES: dict[str, list[dict[str, Any]]] = {
     ],
     "problems.json": [{"instruction": f"{n} + {n} = ?", "output": str(2 * n)} for n in range(8)],
     "problems.jsonl": [{"prompt": f"{n} + {n} = ?", "solution": str(2 * n)} for n in range(8)],
-    "gsm8k.json": [{"instruction": f"{n} + {n} = ?", "output": f"#### {2 * n}"} for n in range(8)],
-    "pictures.json": [
-        {
-            "messages": [
-                {"role": "user", "content": "<image>What is this?"},
-                {"role": "assistant", "content": f"A {word}."},
-            ],
-            "images": ["a.jpg"],
-        }
-        for word in WORDS * 4
-    ],
+    "gsm8k.json": [{"instruction": f"{n} + {n} = ?", "output": f"#### {2 * n}"} for n in range(2)],
+    **dict.fromkeys(("pictures.json", "data/mllm_demo.json"), _PICTURES),
     "corpus.jsonl": [{"text": f"The {word} was never seen again, whatever they said. " * 4} for word in WORDS * 4],
 }
 """What pages train on and measure with, under the names that they give it."""
@@ -56,7 +59,7 @@ CONFIGURATION = """\
 model: {path: Qwen/Qwen3-0.6B}
 data: {train: [my.json]}
 adapter: {name: lora, rank: 8}
-output_dir: runs/mine
+output_dir: runs/my
 """
 """What `my.yaml` says, and `config.yaml`, where a page shows none."""
 
@@ -170,6 +173,9 @@ class StandIns:
             }
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
                 tunesmith.train(config)
+                tunesmith.evaluate(
+                    str(folder / "run"), {"evaluator": ["perplexity"], "data.eval": config["data"]["train"]}
+                )
 
         return self._made("run", make) / "run"
 
@@ -191,7 +197,8 @@ def furnish(folder: Path) -> None:
         (folder / name).write_text(CONFIGURATION)
     from PIL import Image
 
-    for name in ("a.jpg", "b.jpg"):
+    (folder / "zero3.json").write_text('{"zero_optimization": {"stage": 3}}')
+    for name in ("a.jpg", "b.jpg", "data/a.jpg"):
         Image.new("RGB", (48, 32), "navy").save(folder / name)
 
 
