@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from tunesmith import TunesmithError
+from tunesmith.cli.output import say
 from tunesmith.cli.tables import print_table
 from tunesmith_library_linting import Leaks, Lengths, Linter, TooLong, mended, where
 
@@ -62,16 +63,16 @@ def fix(linter: Linter, words: Sequence[str], out: Path) -> None:
     with writing(out) as write:
         done, take = mended(linter, lambda item, record: write(with_media(record, item.file, out)))
         fault = read(path, name, options, take)
-    click.echo(f"{out}: {done.kept:,} of {linter.rows[name]:,} rows", err=True)
+    say(f"{out}: {done.kept:,} of {linter.rows[name]:,} rows", err=True)
     for what, counts in (
         ("left out", done.left_out),
         ("masked", done.masked),
         ("kept as they are", done.as_they_are),
     ):
         if counts:
-            click.echo(f"  {what}: {_listed(counts)}", err=True)
+            say(f"  {what}: {_listed(counts)}", err=True)
     if fault:
-        click.echo(f"  what follows is not there, for it cannot be read: {fault}", err=True)
+        say(f"  what follows is not there, for it cannot be read: {fault}", err=True)
 
 
 def print_report(linter: Linter, shown: int) -> None:
@@ -81,10 +82,10 @@ def print_report(linter: Linter, shown: int) -> None:
         shown: how many findings of each check are told row by row.
     """
     for data, rows in linter.rows.items():
-        click.echo(f"{data}: {rows:,} rows")
+        say(f"{data}: {rows:,} rows")
         print_lengths(linter.lengths.lengths(data))
     if not linter.findings:
-        click.echo("nothing is wrong with them, as far as the checks see")
+        say("nothing is wrong with them, as far as the checks see")
         return
     rows_of = [
         (one.check, one.severity, f"{one.findings:,}", f"{one.rows:,}", one.first, one.says)
@@ -95,10 +96,10 @@ def print_report(linter: Linter, shown: int) -> None:
     for finding in linter.findings:
         told[finding.check] += 1
         if told[finding.check] <= shown:
-            click.echo(f"{finding.severity}: {where(finding)}: {finding.check}: {finding.message}")
+            say(f"{finding.severity}: {where(finding)}: {finding.check}: {finding.message}")
     left = sum(max(0, count - shown) for count in told.values())
     if left:
-        click.echo(f"{left:,} more; --show N tells more of each check, --json all")
+        say(f"{left:,} more; --show N tells more of each check, --json all")
 
 
 def print_lengths(lengths: Lengths) -> None:
@@ -107,7 +108,7 @@ def print_lengths(lengths: Lengths) -> None:
     if not about["rows"]:
         return
     quantiles = ", ".join(f"{name} {about[name]:,}" for name in ("p50", "p90", "p99", "max"))
-    click.echo(f"  {about['unit']} a row: {quantiles} ({about['longest']}); {about['total']:,} in all")
+    say(f"  {about['unit']} a row: {quantiles} ({about['longest']}); {about['total']:,} in all")
     histogram = lengths.histogram()
     most = max(rows for _, rows in histogram)
     width = len(f"{histogram[-1][0]:,}")

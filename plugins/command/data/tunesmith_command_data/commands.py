@@ -1,5 +1,5 @@
 """The commands that look at data sets before a stage encodes them: check, contamination, convert, stats, sample, list,
-cache."""
+cache, annotate."""
 
 from __future__ import annotations
 
@@ -167,6 +167,42 @@ def cache(folder: Path | None, larger: str | None, prune: bool, as_json: bool, *
     keeping.cache(folder, choice, prune, as_json)
 
 
+@click.command("annotate")
+@click.argument("file")
+@click.option("--by", "author", metavar="NAME", help="Who judges; the user's name by default.")
+@click.option("--from", "start", type=click.IntRange(min=1), metavar="ROW", help="Begin here, not where you stopped.")
+@click.option("--all", "everything", is_flag=True, help="Show rows that you judged already, too.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="The web page's folder of runs."
+)
+@click.option(
+    "--save",
+    "what",
+    type=click.Choice(["edits", "labels", "preferences"]),
+    help="Write what was judged as a version beside the file, and judge nothing.",
+)
+@click.option("--only-judged", is_flag=True, help="With --save: leave out rows that nobody judged.")
+def annotate(file: str, author: str | None, start: int | None, everything: bool, runs: Path, **saving: Any) -> None:
+    """Judge the rows of FILE at the terminal, a key each: good or bad, the better of two answers, a correction.
+
+    The file itself stays as it is: what is said is noted beside the runs, where the web page started with the same
+    folder of runs has it too, and written as a version where that is asked for.
+
+    \b
+    tunesmith data annotate chats.jsonl --by anna
+    tunesmith data annotate chats.jsonl --save labels
+    """
+    import getpass
+
+    from tunesmith_command_data import annotating
+
+    name = getpass.getuser() if author is None else author.strip()
+    if saving["what"]:
+        annotating.save(file, name, runs, **saving)
+    else:
+        annotating.annotate(file, name, runs, start, everything)
+
+
 @click.command("answer", hidden=True)
 def answer() -> None:
     """Answer requests, a line of JSON each, until there are no more: for a page that wants answers in a second."""
@@ -177,4 +213,4 @@ def answer() -> None:
     answer_all(sys.stdin, sys.stdout)
 
 
-COMMANDS = (check, contamination, convert, stats, sample, listed, cache, answer)
+COMMANDS = (check, contamination, convert, stats, sample, listed, cache, annotate, answer)

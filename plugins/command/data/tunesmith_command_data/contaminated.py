@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import click
 from tunesmith import DataError, TunesmithError
+from tunesmith.cli.output import say
 from tunesmith.cli.tables import print_table
 from tunesmith_library_linting import Contamination, Example, Item, Overlap
 
@@ -64,7 +65,7 @@ def report(found: Found, threshold: float, run: int, as_json: bool, show: int) -
         click.echo(json.dumps(to_json(found, threshold, run), ensure_ascii=False, indent=1))
         return
     unread = f"; {found.unread:,} more cannot be read" if found.unread else ""
-    click.echo(f"{found.rows:,} training rows{unread}; runs of {run} words")
+    say(f"{found.rows:,} training rows{unread}; runs of {run} words")
     print_table(
         ("evaluation set", "examples", "with a run", f"{threshold:.0%} and more", "mean share", "too short to tell"),
         [
@@ -84,7 +85,7 @@ def report(found: Found, threshold: float, run: int, as_json: bool, show: int) -
         for example in touched[:show]:
             click.echo(_line(example))
         if len(touched) > show:
-            click.echo(f"{len(touched) - show:,} more; --show N tells more of each set, --json all")
+            say(f"{len(touched) - show:,} more; --show N tells more of each set, --json all")
 
 
 def _line(example: Example) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from tunesmith import DataError, TunesmithError
 from tunesmith.catalog import Catalog
+from tunesmith.cli.output import say
 from tunesmith.cli.tables import print_table
 from tunesmith.errors import ConfigError, choices
 from tunesmith_library_configuration.reading import read_yaml
@@ -43,12 +44,12 @@ def convert(words: Sequence[str], out: Path, format: str) -> int:
         fault = read(path, name, options, made.take)
         if fault:
             raise DataError(f"{path}: {fault}")
-    click.echo(f"{out}: {made.written:,} records of {format}")
+    say(f"{out}: {made.written:,} records of {format}")
     if made.left_out:
         total = made.written + made.left_out
-        click.echo(f"  {made.left_out:,} of {total:,} rows are left out; the first is {made.first}", err=True)
+        say(f"  {made.left_out:,} of {total:,} rows are left out; the first is {made.first}", err=True)
     for share in made.tally.shares.values():
-        click.echo(f"  {share.of(made.written)}", err=True)
+        say(f"  {share.of(made.written)}", err=True)
     return made.left_out
 
 
@@ -123,9 +124,9 @@ def _show(item: Item, as_json: bool) -> None:
         content = {"fault": item.fault} if item.content is None else dict(item.content)
         click.echo(json.dumps({**about, **content}, ensure_ascii=False, default=str))
         return
-    click.echo(f"── {item.data}, row {item.row} ({item.place})")
+    say(f"── {item.data}, row {item.row} ({item.place})")
     if item.content is None:
-        click.echo(f"   cannot be read: {item.fault}")
+        say(f"   cannot be read: {item.fault}")
     for name, value in (item.content or {}).items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping) and "role" in value[0]:
             for message in value:
@@ -182,7 +183,7 @@ def known(registry: str | None) -> None:
         raise TunesmithError(f"there is no file {here} (looked from {Path.cwd()})\n  name another with --registry")
     for found, entries in tables.items():
         print_table(("name", "path", "format", "more"), [_line(name, value) for name, value in entries.items()])
-        click.echo(f"{len(entries)} data sets of {found}; write data.train=[NAME]")
+        say(f"{len(entries)} data sets of {found}; write data.train=[NAME]")
 
 
 def _entries_of_info(file: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 from tunesmith import TunesmithError
+from tunesmith.cli.output import say
 from tunesmith.cli.tables import print_table
 from tunesmith_library_caching import mark_used, read_about
 from tunesmith_library_caching.listing import Kept, listed
@@ -37,7 +38,7 @@ def encode_and_tell(config: str | None, overrides: Sequence[str], output: str | 
         rows.append((about.get("name", ""), f"{about['examples']:,}", _number(tokens), in_words(about["size"]), folder))
     print_table(("data set", "examples", "tokens", "size", "folder"), [tuple(map(str, row)) for row in rows])
     if output:
-        click.echo(f"a run takes them with data.cache_dir={output}, also on another machine with the same versions")
+        say(f"a run takes them with data.cache_dir={output}, also on another machine with the same versions")
 
 
 def size_in_bytes(text: str) -> int:
@@ -68,12 +69,12 @@ def cache(folder: Path | None, choice: Choice, delete: bool, as_json: bool) -> N
     if chosen:
         print_table(_HEADINGS, [_row(kept, choice) for kept in chosen])
     if not delete:
-        click.echo(_summary(chosen, found, bool(choice)))
+        say(_summary(chosen, found, bool(choice)))
         return
     for kept in (kept for kept, size in freed.items() if size is None):
-        click.echo(f"stays, for it is in use: {kept.place}", err=True)
+        say(f"stays, for it is in use: {kept.place}", err=True)
     gone = [size for size in freed.values() if size is not None]
-    click.echo(f"deleted: {len(gone)} of {len(found)}, {in_words(sum(gone))}")
+    say(f"deleted: {len(gone)} of {len(found)}, {in_words(sum(gone))}")
 
 
 _HEADINGS = ("what", "name", "examples", "tokens", "size", "used", "made of", "remarks")
