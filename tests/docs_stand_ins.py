@@ -159,14 +159,19 @@ class StandIns:
     def run(self) -> Path:
         """A run of LoRA, of two steps."""
 
+        def write(folder: Path) -> None:
+            folder.mkdir()
+            (folder / "my.json").write_text(json.dumps(FILES["my.json"]))
+
+        data = self._made("run-data", write)  # in a folder that keeps its name, for the run remembers it
+
         def make(folder: Path) -> None:
             import tunesmith
 
             folder.mkdir()
-            (folder / "my.json").write_text(json.dumps(FILES["my.json"]))
             config = {
                 "model": {"path": str(self.architecture("qwen3"))},
-                "data": {"train": [str(folder / "my.json")], "val_size": 0.1},
+                "data": {"train": [str(data / "my.json")], "val_size": 0.1},
                 "adapter": {"name": "lora", "rank": 8},
                 "output_dir": str(folder / "run"),
                 "trainer": {"max_steps": 2, "logging_steps": 1, "save_steps": 1},
