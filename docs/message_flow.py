@@ -18,7 +18,7 @@ from message_texts import called, escaped, last, numbered, parts, rendered
 from tunesmith_library_configuration.options import docs_of
 
 _SINKS = {"Problem", "Stray", "say", "translate", "translate_prose", "framed", "section", "write_text", "write_dl"}
-_SINKS |= {"UsageError", "BadParameter", "BadOptionUsage", "_tell"}
+_SINKS |= {"UsageError", "BadParameter", "BadOptionUsage", "_tell", "_say", "notice", "complain"}
 _LOGGED = {"debug", "info", "warning", "error"}
 _ROOTS = {"TunesmithError", "Interrupted", "ClickException"}
 _ARGUMENTS = {"help", "short_help", "message", "advice", "notice", "notices", "notes", "epilog", "said", "why", "hint"}
@@ -241,7 +241,7 @@ def _is_message(line: str) -> bool:
     """Whether a line has words of ours, more than a name; a command to type is none."""
     words = _WORD.findall(literal := re.sub(r"\{\w+\}", "", line.replace("{{", "").replace("}}", "")))
     command = line.startswith(("pip install", "tunesmith ", "--")) and line[-1] not in ".:"
-    if not words or command or line.startswith("http") or "%(" in line or not re.search(r"[a-z]", literal):
+    if not words or command or line.startswith(("http", "fmt:")) or "%(" in line or not re.search(r"[a-z]", literal):
         return False
     return " " in literal.strip() or ("{" in line and " " in literal)
 

@@ -52,7 +52,8 @@ def _piece(part: ast.expr) -> str:
 
 
 def escaped(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
+    """Braces of a text doubled, but those of `{name}`: a field, whether it is filled later or stands for itself."""
+    return re.sub(r"\{[A-Za-z]\w*\}|[{}]", lambda found: found[0] if len(found[0]) > 1 else found[0] * 2, text)
 
 
 def numbered(text: str) -> str:

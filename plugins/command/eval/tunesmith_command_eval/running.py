@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
+from tunesmith.cli.output import say
 from tunesmith.cli.tables import print_table
 from tunesmith_library_evaluating.comparing import compare
 from tunesmith_library_evaluating.measuring import evaluate, evaluate_with_base
@@ -30,4 +30,4 @@ def run(config: str | None, overrides: Sequence[str], before: bool) -> None:
             print_table(COLUMNS, rows_of(evaluations))
             lines = written(evaluations, folder)
     for line in lines:
-        click.echo(line, err=folder is None)
+        say(line, err=folder is None)

@@ -29,15 +29,15 @@ def over_http(studio: Studio, read_only: bool, port: int) -> None:
 
     Raises: TunesmithError where the port is taken.
     """
-    import click
     import uvicorn
+    from tunesmith.cli.output import say
 
     password = os.environ.pop(PASSWORD_NAME, None)  # no run inherits it
     with bound(_HOST, port) as listening:
         studio.begin()
         made = make_server(studio, read_only).streamable_http_app(host=_HOST)
         app = Guard(made, password)
-        click.echo(f"serving {address(_HOST, listening.getsockname()[1])}/mcp", err=True)
+        say(f"serving {address(_HOST, listening.getsockname()[1])}/mcp", err=True)
         config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
         uvicorn.Server(config).run([listening])
 

@@ -14,6 +14,7 @@ class Plot:
     def command(self) -> Any:
         """The click command; what it needs is imported when it is called."""
         import click
+        from tunesmith.cli.output import say
 
         @click.command("plot")
         @click.argument("runs", metavar="RUN…", nargs=-1, required=True)
@@ -39,6 +40,6 @@ class Plot:
             from tunesmith_command_plot.plotting import plotted
 
             chosen = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else []
-            click.echo(f"drawn: {plotted(runs, output, chosen, smoothing, axis)}")
+            say(f"drawn: {plotted(runs, output, chosen, smoothing, axis)}")
 
         return command

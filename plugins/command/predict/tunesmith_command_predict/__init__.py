@@ -16,7 +16,7 @@ class Predict:
         """The click command; what it needs is imported when it is called."""
         import click
         from tunesmith.cli.arguments import ConfigCommand, configured
-        from tunesmith.cli.output import report_to_stdout
+        from tunesmith.cli.output import report_to_stdout, say
 
         @click.command("predict", cls=ConfigCommand)
         @configured
@@ -41,6 +41,6 @@ class Predict:
 
             report_to_stdout()
             written = predict(config, overrides, output=output, overwrite=overwrite)
-            click.echo(f"done: {written}")
+            say(f"done: {written}")
 
         return command

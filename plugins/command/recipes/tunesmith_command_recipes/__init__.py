@@ -16,6 +16,7 @@ class Recipes:
         """The click command; what it needs is imported when it is called."""
         import click
         from tunesmith.cli.group import Group
+        from tunesmith.cli.output import say
 
         def names(context: Any, parameter: Any, incomplete: str) -> list[str]:
             from tunesmith_library_configuration.recipes import recipes
@@ -53,6 +54,6 @@ class Recipes:
             from tunesmith_command_recipes.reading import copy
 
             written = copy(name, folder)
-            click.echo("\n".join([*(f"wrote {file}" for file in written), f"  tunesmith train {written[0]}"]))
+            say("\n".join([*(f"wrote {file}" for file in written), f"  tunesmith train {written[0]}"]))
 
         return command

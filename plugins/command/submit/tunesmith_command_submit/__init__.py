@@ -16,6 +16,7 @@ class Submit:
         """The click command; what it needs is imported when it is called."""
         import click
         from tunesmith.cli.arguments import ConfigCommand, configured
+        from tunesmith.cli.output import say
 
         many, few = click.IntRange(1, 65_536), click.IntRange(0, 1_024)
         file = click.Path(dir_okay=False, path_type=Path)
@@ -65,6 +66,6 @@ class Submit:
             from tunesmith_command_submit.submitting import submit
 
             clusters = [name for name, wanted in (("slurm", slurm), ("kubernetes", kubernetes)) if wanted]
-            click.echo(submit(config, overrides, clusters, **asked))
+            say(submit(config, overrides, clusters, **asked))
 
         return command

@@ -41,10 +41,14 @@ class Verify:
             """
             import json
 
+            from tunesmith.cli.languages import translate
+
             from tunesmith_command_verify.verifying import verified
 
             found = verified(run, tolerance=tolerance, **server)
-            click.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False) if as_json else found.described())
+            click.echo(
+                json.dumps(found.as_json(), indent=2, ensure_ascii=False) if as_json else translate(found.described())
+            )
             context.exit(1 if found.problems() else 0)
 
         return command

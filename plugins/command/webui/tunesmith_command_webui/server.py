@@ -8,8 +8,8 @@ import socket
 import threading
 import webbrowser
 
-import click
 import uvicorn
+from tunesmith.cli.output import say
 from tunesmith_library_serving.listening import address, bound
 from tunesmith_library_studio import Studio, Workspace
 
@@ -38,7 +38,7 @@ def serve(options: Options) -> None:
             studio.begin()
             app = make_app(studio, options)
             url = address(options.host, listening.getsockname()[1])
-            click.echo(f"serving {studio.workspace.shown(studio.workspace.runs)} at {url}")
+            say(f"serving {studio.workspace.shown(studio.workspace.runs)} at {url}")
             if options.opens:
                 threading.Timer(0.5, webbrowser.open, [url]).start()
             config = uvicorn.Config(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import click
+from tunesmith.cli.languages import translate
+from tunesmith.cli.output import framed
 from tunesmith.errors import TunesmithError
 
 QUOTES = '"""'
@@ -85,12 +87,13 @@ class Terminal:
 
     def notice(self, text: str) -> None:
         """Say something about the conversation, which is no part of it: it goes to stderr."""
-        click.echo(click.style(text, dim=True) if coloured(sys.stderr) else text, err=True)
+        told = translate(text)
+        click.echo(click.style(told, dim=True) if coloured(sys.stderr) else told, err=True)
 
     def complain(self, text: str) -> None:
         """Say what is wrong: the first line, and indented below it what to do."""
-        first, *rest = text.splitlines() or [""]
-        click.echo("\n".join([f"error: {first}", *(f"  {line.strip()}" for line in rest)]), err=True)
+        first, *rest = translate(text).splitlines() or [""]
+        click.echo("\n".join([framed("error: …", first), *(f"  {line.strip()}" for line in rest)]), err=True)
 
     @property
     def coloured(self) -> bool:

@@ -15,6 +15,7 @@ class New:
     def command(self) -> Any:
         """The click command; what it needs is imported when it is called."""
         import click
+        from tunesmith.cli.output import say
         from tunesmith.kinds import KINDS
 
         @click.command("new", epilog=f"KIND is one of: {', '.join(KINDS)}.")
@@ -26,7 +27,7 @@ class New:
             from tunesmith_library_testing.scaffold import create
 
             folder = create(kind, name, directory)
-            click.echo(f"wrote {folder}\n  pip install -e {folder}\n  python -m pytest {folder}")
+            say(f"wrote {folder}\n  pip install -e {folder}\n  python -m pytest {folder}")
             click.echo(f"  tunesmith plugins show {kind}.{name}")
 
         return command
