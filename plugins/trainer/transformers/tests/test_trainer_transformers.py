@@ -329,7 +329,8 @@ def test_inputs_of_layers_are_kept_on_the_host(tiny_llama: Path, monkeypatch: py
     gradients = []
     for offload in (False, True):
         model = load_plain(tiny_llama).train()
-        model.activation_checkpointing_enable({"use_reentrant": False}, offload=offload)
+        enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False}, offload=offload)
         model(input_ids=torch.arange(5, 25)[None], use_cache=False).logits.logsumexp(-1).sum().backward()
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
@@ -352,7 +353,8 @@ def test_offloaded_checkpoints_take_no_memory_of_the_gpu(tiny_llama: Path, tmp_p
     kept = []
     for offload in (False, True):
         model = load_plain(tiny_llama).cuda().train()
-        model.activation_checkpointing_enable({"use_reentrant": False}, offload=offload)
+        enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False}, offload=offload)
         ids = torch.arange(5, 250, device="cuda").repeat(64, 1)
         before = torch.cuda.memory_allocated()
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state

@@ -118,8 +118,9 @@ def _checkpointing(options: Transformers) -> dict[str, Any] | None:
     if options.use_cpu or not torch.accelerator.is_available():
         announce("inputs of the layers", "stay where they are", "the host's memory is that of the device")
         return {"use_reentrant": False}
-    enable = getattr(PreTrainedModel, "activation_checkpointing_enable", None)
-    if enable is None or "offload" not in inspect.signature(enable).parameters:
+    former = PreTrainedModel.gradient_checkpointing_enable  # its name in transformers 5.17
+    enable = getattr(PreTrainedModel, "activation_checkpointing_enable", former)
+    if "offload" not in inspect.signature(enable).parameters:
         raise TunesmithError(
             f"trainer.gradient_checkpointing=offload: transformers {transformers.__version__} does not move what it "
             "keeps to the host.\n  pip install --upgrade transformers, or trainer.gradient_checkpointing=true"
