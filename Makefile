@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LEAN := $(CURDIR)/plugins/library/llamacpp/llama_cpp.cmake
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
-.PHONY: help setup programs demo test test-slow test-gpu gpu gpu-wheels one lint bench generate messages wheels site clean
+.PHONY: help setup programs demo test test-slow test-gpu gpu gpu-wheels one lint bench generate messages wheels docs clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -94,7 +94,7 @@ wheels: $(BIN)/uv  ## every distribution as a wheel, into dist/
 	    $(BIN)/uv build --quiet --wheel --out-dir dist $$project || exit 1; done
 	@ls dist/*.whl | wc -l
 
-site: setup  ## the documentation as pages, into site/
+docs: setup  ## the documentation as a site in two languages, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## remove what was made

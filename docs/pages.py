@@ -1,23 +1,41 @@
-"""The site beside the pages in docs/: READMEs of all plugins, the documents of the root, the API, and links among them.
+"""The site: the pages in docs/, READMEs of all plugins, the documents of the root, the API, and links among them.
 
-A hook of mkdocs. A link that leads to a file of the repository leads to its page, where it has one, and otherwise to
-the file on GitHub; `mkdocs build --strict` fails where there is nothing.
+A hook of mkdocs. All pages are put into one folder, from which `mkdocs-static-i18n` builds the site in English, and in
+Chinese what a user reads; a page that has no translation yet is the English one. A link that leads to a file of the
+repository leads to its page, where it has one, and otherwise to the file on GitHub; `mkdocs build --strict` fails where
+there is nothing.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from markdown import Extension, Markdown
 from markdown.preprocessors import Preprocessor
-from mkdocs.structure.files import File, Files
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import Files
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from llms import write_llms
+from translations import chinese_of, user_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 _FILE_ON_GITHUB, _FOLDER_ON_GITHUB = "blob/main", "tree/main"
+_COMMENT = re.compile(r"^ *<!--.*?--> *\n", re.M)
+_FOLDERS = {"Tasks": "tasks", "When it goes wrong, and choices": "guides", "Kinds of plugins": "kinds"}
+_TITLES = {
+    "Use": "使用",
+    "Tasks": "任务",
+    "When it goes wrong, and choices": "选择与排错",
+    "Extend": "扩展",
+    "Project": "项目",
+}
 _ITEM = re.compile(r"^ *([-*]|\d+\.) ")
 _LINK = re.compile(r"(?<=\]\()([^)\s#]+)(?=[)#])")
 _DOCUMENTS = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md"}
@@ -38,8 +56,14 @@ def _readmes() -> dict[str, str]:
 
 def _pages() -> dict[str, str]:
     """Repository path -> path in the site, of every Markdown file that has a page."""
-    own = {f"docs/{path.name}": path.name for path in (ROOT / "docs").glob("*.md")}
-    return {**own, **_DOCUMENTS, **_readmes()}
+    own = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("**/*.md")}
+    return {**{path: path.removeprefix("docs/") for path in sorted(own)}, **_DOCUMENTS, **_readmes()}
+
+
+def _chinese() -> list[str]:
+    """The pages of the site that are there in Chinese, by their English names."""
+    found = [page.relative_to(ROOT).as_posix().removeprefix("docs/") for page in user_pages()]
+    return [page for page in found if page != "README.md"]
 
 
 def _api() -> dict[str, str]:
@@ -77,31 +101,84 @@ class _Indentation(Preprocessor):
         return made
 
 
+_staged: dict[str, Any] = {}  # the folder of all pages, filled once for the builds of both languages
+
+
 def on_config(config: Any) -> Any:
-    """Put the generated pages into the navigation."""
-    config.markdown_extensions.append(Lists())
-    by_kind: dict[str, list[str]] = {}
-    for source, page in _readmes().items():
-        by_kind.setdefault(Path(source).parts[-3] if source.startswith("plugins/") else "contrib", []).append(page)
-    config.nav += [{"Plugins": [{kind: pages} for kind, pages in by_kind.items()]}, {"API": list(_api())}]
+    """Put all pages into one folder, and the generated ones into the navigation; mkdocs calls it for each language."""
+    if not _staged:
+        folder = tempfile.TemporaryDirectory(prefix="tunesmith-site-")
+        _staged["folder"] = folder
+        _stage(Path(folder.name))
+        config.docs_dir = folder.name
+        config.markdown_extensions.append(Lists())
+        folders = {title: _of_folder(name) for title, name in _FOLDERS.items()}
+        config.nav = [_filled(entry, folders) for entry in config.nav]
+        config.plugins["i18n"].get_language_config("zh").nav = [
+            kept for entry in config.nav if (kept := _in_chinese(entry, set(_chinese())))
+        ]
+        by_kind: dict[str, list[str]] = {}
+        for source, page in _readmes().items():
+            by_kind.setdefault(Path(source).parts[-3] if source.startswith("plugins/") else "contrib", []).append(page)
+        config.nav += [{"Plugins": [{kind: pages} for kind, pages in by_kind.items()]}, {"API": list(_api())}]
     return config
 
 
-def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that have no file in docs/."""
-    for source, page in {**_DOCUMENTS, **_readmes()}.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+def _stage(folder: Path) -> None:
+    """Link every page, and what lies beside it, into a folder, and write those that have no file."""
+    files = [path for path in (ROOT / "docs").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    links = {path.relative_to(ROOT / "docs").as_posix(): path for path in files}
+    links |= {page: ROOT / source for source, page in {**_DOCUMENTS, **_readmes()}.items()}
+    for page, source in links.items():
+        (folder / page).parent.mkdir(parents=True, exist_ok=True)
+        (folder / page).symlink_to(source)
     for page, text in _api().items():
-        files.append(File.generated(config, page, content=text))
+        (folder / page).parent.mkdir(parents=True, exist_ok=True)
+        (folder / page).write_text(text, encoding="utf-8")
+
+
+def _of_folder(name: str) -> list[str]:
+    """The English pages of a folder of docs/, its index first."""
+    pages = [f"{name}/{path.name}" for path in sorted((ROOT / "docs" / name).glob("*.md"))]
+    return sorted((page for page in pages if not page.endswith(".zh.md")), key=lambda page: "/index." not in page)
+
+
+def _filled(entry: Any, folders: dict[str, list[str]]) -> Any:
+    """An entry of the navigation in which a folder's name, `tasks/`, stands for its pages."""
+    ((title, value),) = entry.items()
+    if isinstance(value, str):
+        return {title: folders.get(title, value)}
+    return {title: [_filled(inner, folders) if isinstance(inner, dict) else inner for inner in value]}
+
+
+def _in_chinese(entry: Any, pages: set[str]) -> Any:
+    """An entry with the pages that there are in Chinese, under their own titles; None where there are none."""
+    if isinstance(entry, str):
+        return entry if entry in pages else None
+    ((title, value),) = entry.items()
+    if isinstance(value, str):
+        return value if value in pages else None
+    kept = [inner for inner in (_in_chinese(inner, pages) for inner in value) if inner]
+    return {_TITLES.get(title, title): kept} if kept else None
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Leave out of the Chinese site what is for authors, and out of both the files that its pages do not show."""
+    if config.plugins["i18n"].current_language == "zh":
+        pages = {*_chinese(), *(chinese_of(Path(page)).as_posix() for page in _chinese())}
+        for file in [file for file in files if file.is_documentation_page() and file.src_uri not in pages]:
+            files.remove(file)
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Turn links to files of the repository into links that hold in the site."""
+    """Turn links to files of the repository into links that hold in the site; marks for tests are left out."""
     pages = _pages()
     own = next((source for source, found in pages.items() if found == page.file.src_uri), None)
     if own is None:
         return markdown
+    is_chinese = config.plugins["i18n"].current_language == "zh"
+    there = {file.src_uri for file in files.documentation_pages()} if is_chinese else set()
 
     def replaced(link: re.Match[str]) -> str:
         if urlsplit(link[1]).scheme:
@@ -110,9 +187,34 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         path = os.path.relpath(target, ROOT)
         for name in (path, f"{path}/README.md"):
             if name in pages:
-                return os.path.relpath(pages[name], Path(page.file.src_uri).parent)
-        if path.startswith("docs/") or not os.path.exists(target):
+                english = re.sub(r"\.zh\.md$", ".md", pages[name])
+                if is_chinese and not {english, chinese_of(Path(english)).as_posix()} & there:
+                    return f"english:{english.removesuffix('.md').removesuffix('index')}/"
+                return os.path.relpath(english, Path(page.file.src_uri).parent)
+        if not os.path.exists(target) or (path.startswith("docs/") and os.path.isfile(target) and path[-3:] != ".py"):
             return link[1]
         return f"{config.repo_url}/{_FOLDER_ON_GITHUB if os.path.isdir(target) else _FILE_ON_GITHUB}/{path}"
 
-    return _LINK.sub(replaced, markdown)
+    return _LINK.sub(replaced, _COMMENT.sub("", markdown))
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Lead from a Chinese page to the English site, where only that has the page."""
+    above = "../" * page.url.rstrip("/").count("/") + "../"
+    return html.replace('href="english:', f'href="{above}')
+
+
+@event_priority(-200)
+def on_page_context(context: Any, page: Any, config: Any, nav: Any) -> Any:
+    """Make the links of the switch of languages relative; where there is no such page in Chinese, to its beginning."""
+    has_chinese = re.sub(r"\.zh\.md$", ".md", page.file.src_uri) in _chinese()
+    for alternate in getattr(config.extra, "alternate", []):  # an attribute beside the entry, as i18n sets it
+        link = alternate["link"].lstrip("/") or "./"
+        alternate["link"] = link if has_chinese or alternate["lang"] == "en" else "zh/"
+    return context
+
+
+def on_post_build(config: Any) -> None:
+    """Write what language models read: `llms.txt` and `llms-full.txt`, in English."""
+    if config.plugins["i18n"].current_language == "en":
+        write_llms(config.nav, Path(config.docs_dir), Path(config.site_dir), config.site_description)

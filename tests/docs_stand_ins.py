@@ -65,9 +65,8 @@ output_dir: runs/my
 
 # the beginning of a model's name -> its architecture; a longer one before a shorter one
 _ARCHITECTURES = {
-    "Qwen3-VL": "vision",
-    "Qwen2.5-VL": "vision",
-    "Qwen3.5": "vision_hybrid",
+    "Qwen3-VL": "qwen3_vl",
+    "Qwen2.5-VL": "qwen2_5_vl",
     "Qwen3-30B-A3B": "qwen3_moe",
     "Qwen3": "qwen3",
     "Qwen2.5": "qwen2",
@@ -114,11 +113,12 @@ class StandIns:
 
     def architecture(self, name: str) -> Path:
         """A tiny model of this architecture, as a hub would give it."""
-        from tunesmith_library_testing.tiny import MIXTURES, save_published_model, save_tiny_mixture, save_tiny_model
+        from tunesmith_library_testing.seeing import save_seeing_model, seeing_families
+        from tunesmith_library_testing.tiny import MIXTURES, save_tiny_mixture, save_tiny_model
 
         def make(folder: Path) -> None:
-            if name.startswith("vision"):
-                save_published_model(folder, name, dtype="float32")
+            if name in seeing_families():
+                save_seeing_model(folder, name)
             elif name in MIXTURES:
                 save_tiny_mixture(folder, name)
             else:
@@ -167,6 +167,7 @@ class StandIns:
 
         def make(folder: Path) -> None:
             import tunesmith
+            from tunesmith.cli.running import run
 
             folder.mkdir()
             config = {
@@ -178,9 +179,7 @@ class StandIns:
             }
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
                 tunesmith.train(config)
-                tunesmith.evaluate(
-                    str(folder / "run"), {"evaluator": ["perplexity"], "data.eval": config["data"]["train"]}
-                )
+                run(["eval", config["output_dir"], "evaluator=[perplexity]", f"data.eval=[{data / 'my.json'}]"])
 
         return self._made("run", make) / "run"
 

@@ -1,5 +1,6 @@
 """The documents: their links lead somewhere, their commands exist, every hook is described, the site can be built."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -122,7 +123,19 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     pages = {path.parent.relative_to(tmp_path / "site").as_posix() for path in tmp_path.glob("site/**/index.html")}
-    assert {"hooks", "architecture", "contributing", "plugins/adapter/lora", "api/types"} <= pages
+    assert {"hooks", "architecture", "contributing", "plugins/adapter/lora", "api/types", "zh/howto"} <= pages
+    assert not {"zh/hooks", "zh/plugins/adapter/lora"} & pages, "what is for authors is there in English alone"
+    switch = 'href="{}" hreflang="zh" class="md-select__link"'
+    for page, leads in {"hooks": "../zh/", "howto": "../zh/howto/"}.items():
+        assert switch.format(leads) in (tmp_path / f"site/{page}/index.html").read_text(encoding="utf-8")
+    assert "<!--" not in (tmp_path / "site/stages/index.html").read_text(encoding="utf-8").partition("<article")[2]
+    found = json.loads((tmp_path / "site/search/search_index.json").read_text(encoding="utf-8"))
+    assert {"en", "zh"} <= set(found["config"]["lang"])
+    places = {entry["location"].partition("#")[0] for entry in found["docs"]}
+    assert {"howto/", "plugins/adapter/lora/"} <= places
+    listed = (tmp_path / "site/llms.txt").read_text(encoding="utf-8")
+    assert listed.startswith("# Tunesmith\n\n> ") and "](stages/): " in listed and "\n## Optional\n" in listed
+    assert "# Stages" in (tmp_path / "site/llms-full.txt").read_text(encoding="utf-8")
     text = (tmp_path / "site/api/tunesmith_library_configuration/index.html").read_text(encoding="utf-8")
     assert "and everything above it" in text, "the API shows docstrings"
     shutil.rmtree(tmp_path / "site")
