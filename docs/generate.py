@@ -20,13 +20,13 @@ from typing import Any, get_args
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "kernel"), str(ROOT / "docs")]
 
+from chinese_reference import chinese_reference  # noqa: E402
 from help_pages import help_page  # noqa: E402
 from metadata import metadata  # noqa: E402
 from public_names import interface  # noqa: E402
 from tunesmith.kinds import EXCLUSIVE, KINDS, ROUTED, Kind  # noqa: E402
 from tunesmith.options import Option, options, shorthand  # noqa: E402
 from tunesmith.planning import RunOptions  # noqa: E402
-from tunesmith.traits import TRAITS  # noqa: E402
 from type_pages import hooks, types  # noqa: E402
 
 Files = Iterator[tuple[Path, str]]
@@ -168,7 +168,9 @@ def reference() -> Files:
                         f"Distribution: `{project.name}`.\n",
                         options_table(cls),
                     ]
-    yield ROOT / "docs/reference.md", "\n".join(parts)
+    text = "\n".join(parts)
+    yield ROOT / "docs/reference.md", text
+    yield ROOT / "docs/reference.zh.md", chinese_reference(text)
 
 
 def _title(kind: Kind, name: str) -> str:
@@ -185,11 +187,9 @@ def _sentence(text: str) -> str:
 
 
 def guide() -> Files:
-    """The tables of kinds and of traits in the author's guide."""
+    """The table of kinds in the author's guide."""
     file = ROOT / "docs/plugins.md"
-    text = file.read_text(encoding="utf-8")
-    text = _between(text, "<!-- kinds -->", "<!-- /kinds -->", _kinds(), file)
-    yield file, _between(text, "<!-- traits -->", "<!-- /traits -->", _traits(), file)
+    yield file, _between(file.read_text(encoding="utf-8"), "<!-- kinds -->", "<!-- /kinds -->", _kinds(), file)
 
 
 def _kinds() -> str:
@@ -200,26 +200,10 @@ def _kinds() -> str:
         owned += ["on_event"] if kind.name == "tracker" else []
         names = ", ".join(f"`{hook}`" for hook in owned) or ("wrappers" if kind.name == "patch" else "none")
         default = ", ".join(f"`{name}`" for name in kind.default)
-        lines.append(f"| `{kind.name}` | {kind.summary} | {kind.how_many} | {names} | {default} |")
+        lines.append(
+            f"| `{kind.name}` | [{kind.summary}](kinds/{kind.name}.md) | {kind.how_many} | {names} | {default} |"
+        )
     return "\n" + "\n".join(lines) + "\n\n"
-
-
-def _traits() -> str:
-    lines = ["| kind | trait | type | default | what it says |", "|---|---|---|---|---|"]
-    for kind, cls in TRAITS.items():
-        for option in options(cls):
-            type_ = _cell(option.type_name).replace("Ellipsis", "…")
-            lines.append(f"| `{kind}` | `{option.name}` | `{type_}` | `{option.default!r}` | {_cell(option.doc)} |")
-    return "\n" + "\n".join(lines) + "\n\n"
-
-
-# ---- commands --------------------------------------------------------------------------------------------------------
-
-
-def commands() -> Files:
-    """The help of the kernel's commands and of those of supported plugins."""
-    found = {name: cls for project in supported() for (kind, name), cls in project.plugins.items() if kind == "command"}
-    yield from help_page(found, _NOTICE)
 
 
 # ---- lists of distributions ------------------------------------------------------------------------------------------
