@@ -24,6 +24,7 @@ PASSED_OVER = {
 }
 """What a session does not execute wherever it stands, and why; all else has a mark."""
 
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\s`]*)[^`]*$")
 _COMMENT = re.compile(r"^\s*<!--\s*(.*?)\s*-->\s*$")
 _PAGE_MARK = re.compile(r"^<!--\s*page:\s*([^:]*?)\s*(?::\s*(.*?)\s*)?-->\s*$", re.M)
@@ -188,3 +189,26 @@ def commands(block: Block) -> list[Command]:
         if words and not passed_over(words):
             found.append(Command(block.line + 1 + start, line, words))
     return found
+
+
+def matches(shown: list[str], printed: str) -> bool:
+    """Whether output has the words that a page shows: numbers may differ, and `…` is anything."""
+    chunks: list[list[str]] = [[]]
+    for line in shown:
+        if line.strip() == "…":
+            chunks.append([])
+        elif line.strip():
+            chunks[-1].append(_as_pattern(line))
+    first, *further = [r"\s+".join(chunk) for chunk in chunks]
+    pattern = first
+    for chunk in further:
+        pattern += (r"(?:^|.*?\s)" if not pattern else r"\s(?:.*?\s)?") + chunk if chunk else r"(?:\s.*)?"
+    return re.fullmatch(pattern, printed.strip(), re.S) is not None
+
+
+def _as_pattern(line: str) -> str:
+    made = []
+    for word in line.split():
+        parts = [_NUMBER.sub("\0", part) for part in word.split("…")]
+        made.append(r".*?".join(re.escape(part).replace("\0", _NUMBER.pattern) for part in parts))
+    return r"\s+".join(made)

@@ -13,22 +13,19 @@ import socket
 import subprocess
 import sys
 import time
-import traceback
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from docs_marks import ROOT, Block, Command, commands, page_marks, runs
+from docs_marks import ROOT, Block, Command, commands, matches, page_marks, runs
 from docs_stand_ins import PRACTICE, SMALL, SMALL_OF_STAGE, StandIns, furnish
+from docs_surroundings import captured, elsewhere, environment, short_training
 
 LINKED = ("conf", "contrib", "docs", "plugins", "tests")
 PORTS = {"api": 8000, "webui": 7860, "mcp": 7861}
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SHELL = re.compile(r"[|<>;`]|&&|\$[\w({?]")
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 class Failed(AssertionError):
@@ -50,15 +47,31 @@ class Session:
 
         Raises: Failed with page, line, command and what was printed.
         """
-        blocks = runs(self.page)
+        with self._furnished():
+            for block in runs(self.page):
+                self._block(block)
+
+    def failures(self) -> list[str]:
+        """Run the page, whatever fails: what is wrong with each block, "" where it did what it says."""
+        found = []
+        with self._furnished():
+            for block in runs(self.page):
+                try:
+                    self._block(block)
+                    found.append("")
+                except Failed as failed:
+                    found.append(str(failed))
+        return found
+
+    @contextlib.contextmanager
+    def _furnished(self) -> Iterator[None]:
         furnish(self.folder)
         for name in LINKED:
             (self.folder / name).symlink_to(ROOT / name)
         self.stand_ins.offer(self.page.read_text(encoding="utf-8"))
-        with _elsewhere(self.folder, self.stand_ins.hub):
+        with elsewhere(self.folder, self.stand_ins.hub):
             try:
-                for block in blocks:
-                    self._block(block)
+                yield
             finally:
                 self._end_servers()
 
@@ -96,7 +109,7 @@ class Session:
 
     def _execute(self, command: Command, planned: bool) -> tuple[int, str]:
         words = [self._moved(word) for word in command.words]
-        with _environment(words) as words:
+        with environment(words) as words:
             if not words:
                 return 0, ""
             if _SHELL.search(_QUOTED.sub("", _without_comment(command.text))):
@@ -119,7 +132,7 @@ class Session:
             sys.stdin = io.StringIO()
             return run(words)
 
-        return _captured(call)
+        return captured(call)
 
     def _prepared(self, words: list[str], planned: bool) -> list[str]:
         """The words of a command with what keeps it short, and what it reads put into its place."""
@@ -161,8 +174,8 @@ class Session:
         self.stand_ins.provide(block.text, self.folder)
         with contextlib.ExitStack() as stack:
             if "whole" not in self.marks:
-                stack.enter_context(_short_training())
-            code, printed = _captured(call)
+                stack.enter_context(short_training())
+            code, printed = captured(call)
         if (code != 0) != ("fails" in block.marks):
             raise Failed(f"{block.place}: python\n{printed[-3000:]}")
 
@@ -221,46 +234,6 @@ class Session:
                 server.wait()
 
 
-def matches(shown: list[str], printed: str) -> bool:
-    """Whether output has the words that a page shows: numbers may differ, and `…` is anything."""
-    chunks: list[list[str]] = [[]]
-    for line in shown:
-        if line.strip() == "…":
-            chunks.append([])
-        elif line.strip():
-            chunks[-1].append(_as_pattern(line))
-    first, *further = [r"\s+".join(chunk) for chunk in chunks]
-    pattern = first
-    for chunk in further:
-        pattern += (r"(?:^|.*?\s)" if not pattern else r"\s(?:.*?\s)?") + chunk if chunk else r"(?:\s.*)?"
-    return re.fullmatch(pattern, printed.strip(), re.S) is not None
-
-
-def _as_pattern(line: str) -> str:
-    made = []
-    for word in line.split():
-        parts = [_NUMBER.sub("\0", part) for part in word.split("…")]
-        made.append(r".*?".join(re.escape(part).replace("\0", _NUMBER.pattern) for part in parts))
-    return r"\s+".join(made)
-
-
-def _captured(call: Any) -> tuple[int, str]:
-    """The exit code of what is called and all that it prints; an exception is printed and is code 1."""
-    printed = io.StringIO()
-    stdin = sys.stdin
-    try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings():
-            code = call()
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except Exception:
-        printed.write(traceback.format_exc())
-        code = 1
-    finally:
-        sys.stdin = stdin
-    return code, printed.getvalue()
-
-
 def _without_comment(line: str) -> str:
     return re.sub(r"(^|\s)#.*", "", _QUOTED.sub("", line))
 
@@ -271,65 +244,3 @@ def _usual_data(config: dict[str, Any]) -> str:
     by_stage = {"pretrain": "corpus.jsonl", "kto": "marked.json", "grpo": "problems.json", "ppo": "problems.json"}
     pairs = ("dpo", "orpo", "simpo", "reward")
     return "pairs.json" if name in pairs else by_stage.get(name, "my.json")
-
-
-@contextlib.contextmanager
-def _environment(words: list[str]) -> Iterator[list[str]]:
-    """Set `A=b` before a command for its time; alone, or after `export`, for the rest of the page."""
-    count = next((n for n, word in enumerate(words) if not re.fullmatch(r"[A-Z_]+=.*", word)), len(words))
-    given = dict(word.split("=", 1) for word in words[:count])
-    if words[count : count + 1] == ["export"] or count == len(words):
-        os.environ.update(given | dict(word.split("=", 1) for word in words[count + 1 :]))
-        yield []
-        return
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    yield words[count:]
-    for name, value in before.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _short_training() -> Iterator[None]:
-    """`tunesmith.train` of a page's Python ends after two steps."""
-    import tunesmith
-
-    whole = tunesmith.train
-
-    def short(config: Any = None, overrides: Any = None, **more: Any) -> Any:
-        return whole(config, {**(overrides or {}), **SMALL}, **more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tunesmith, "train", short, raising=False)
-        yield
-
-
-@contextlib.contextmanager
-def _elsewhere(folder: Path, hub: Path) -> Iterator[None]:
-    """A folder and an environment of the page's own, with a hub that is offline; all of it is put back."""
-    from huggingface_hub import constants
-
-    environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        home = folder.parent / f"{folder.name}-home"
-        for name in ("cache", "state", "config", "data"):
-            patch.setenv(f"XDG_{name.upper()}_HOME", str(home / name))
-        patch.setenv("HOME", str(home))
-        patch.setenv("HF_HUB_CACHE", str(hub))
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setattr(constants, "HF_HUB_CACHE", str(hub))
-        patch.setattr(constants, "HF_HUB_OFFLINE", True)
-        home.mkdir()
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(environment)
-            sys.path[:] = path
-            for name in set(sys.modules) - modules:
-                file = getattr(sys.modules[name], "__file__", None) or ""
-                if name.startswith("tunesmith_private_") or file.startswith(str(folder)):
-                    del sys.modules[name]

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from docs_marks import ROOT, runs
-from docs_session import Session, matches
+from docs_marks import ROOT, matches, runs
+from docs_session import Session
 from docs_stand_ins import StandIns
 
 pytestmark = pytest.mark.slow
