@@ -38,6 +38,17 @@ def describe(metrics: Mapping[str, float], only: tuple[str, ...] = ()) -> str:
     return "  ".join(f"{name} {text}" for name, text in described(metrics, only).items())
 
 
+def _once(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Without `eval_SET_loss` where `eval_loss` says the same: there is one data set, and a line is short."""
+
+    def said(name: str) -> bool:
+        words = name.removeprefix("eval_").split("_")
+        shorter = ("_".join(("eval", *words[place:])) for place in range(1, len(words)))
+        return name.startswith("eval_") and any(metrics.get(other) == metrics[name] for other in shorter)
+
+    return {name: value for name, value in metrics.items() if not said(name)}
+
+
 @plugin
 class Console:
     """Shows the steps, the loss, the learning rate, tokens per second and the time that is left."""
