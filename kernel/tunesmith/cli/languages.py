@@ -46,6 +46,16 @@ def translate(text: str, to: str | None = None) -> str:
     return text if wanted == "en" or not text.strip() else _loaded(wanted).text(text)
 
 
+def translate_elsewhere(text: str, to: str) -> str:
+    """A text that another process may have made, so that all that is installed may have said it: for servers."""
+    if to == "en":
+        return text
+    if to not in _installed:
+        _installed[to] = Catalogue()
+        _installed[to].add(entry for file in _of_installed(to) for entry in read_po(file))
+    return _installed[to].text(text)
+
+
 def translate_prose(text: str, to: str | None = None) -> str:
     """A documentation text, whose paragraphs are wrapped: each is one message."""
     wanted = language() if to is None else to
@@ -174,6 +184,7 @@ def read_po(file: Path) -> Iterator[tuple[str, str]]:
         yield entry["msgid"], "" if fuzzy else entry["msgstr"]
 
 
+_installed: dict[str, Catalogue] = {}  # by language, of all packages
 _catalogues: dict[str, tuple[Catalogue, set[str]]] = {}  # by language, each with the packages that it was read of
 
 
@@ -185,6 +196,20 @@ def _loaded(wanted: str) -> Catalogue:
     files = [file for name in sorted(new) if (file := _of_package(name, wanted))]
     catalogue.add(entry for file in files for entry in read_po(file))
     return catalogue
+
+
+def _of_installed(wanted: str) -> Iterator[Path]:
+    """The catalogues of all installed packages, none of which is imported."""
+    import importlib.util
+
+    from tunesmith.catalog import Catalog
+
+    for place in dict.fromkeys(sys.path):
+        yield from Path(place).glob(f"tunesmith*/locale/{wanted}/LC_MESSAGES/tunesmith*.po")
+    for name in sorted({entry.target.partition(":")[0].partition(".")[0] for entry in Catalog.discover().entries()}):
+        found = None if name.startswith("tunesmith") else importlib.util.find_spec(name)
+        file = _file(Path(found.origin).parent, name, wanted) if found and found.origin else None
+        yield from [file] if file else []
 
 
 def _of_package(name: str, wanted: str) -> Path | None:

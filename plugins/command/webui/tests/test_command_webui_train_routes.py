@@ -43,6 +43,12 @@ def test_the_interface_of_configurations(client: TestClient, tmp_path: Path) -> 
     wrong = client.post("/api/compose", json={"values": changed["values"]}).json()
     (problem,) = [problem for problem in wrong["problems"] if problem["key"] == "adapter.rank"]
     assert "cannot be 0" in problem["message"] and problem["line"] == 3
+    chinese = {"Accept-Language": "zh-CN,en;q=0.5"}
+    wrong = client.post("/api/compose", json={"values": changed["values"]}, headers=chinese).json()
+    (told,) = [each for each in wrong["problems"] if each["key"] == "adapter.rank"]
+    assert told["message"] == "adapter.rank 不能是 0。" and told["fixes"] == problem["fixes"]
+    refused = client.post("/api/compose", json={"command": "train a.yaml b.yaml"}, headers=chinese)
+    assert "只能有一个配置" in refused.json()["error"]["message"]
     assert client.post("/api/plan", json={"values": draft["values"]}).json() == {"wrong": True}
     line = "$ tunesmith train conf/mine.yaml \\\n  adapter.dropout=0.1 --adapter.rank 8"
     assert client.post("/api/compose", json={"command": line}).json()["values"]["adapter"] == {

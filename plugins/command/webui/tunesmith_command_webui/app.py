@@ -31,7 +31,7 @@ from . import (
     routes_session,
     routes_watch,
 )
-from .languages import languages
+from .languages import in_language, languages
 from .options import Options
 from .page_files import PageFiles, policy
 from .security import Guard
@@ -105,7 +105,7 @@ async def _told(request: Request, error: Exception) -> Response:
         message = str(error)
     else:
         message, status = "the server failed to answer this request; its terminal tells why", 500
-    return Answer({"error": {"message": message}}, status, headers)
+    return Answer({"error": {"message": in_language(request, message)}}, status, headers)
 
 
 def _wrong(found: Mapping[str, Any]) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
 from tunesmith_library_studio.configuring import Given
 from tunesmith_library_studio.configuring.processes import Outdated
 from tunesmith_library_studio.configuring.starting import Start, start
 from tunesmith_library_studio.configuring.sweeps import Axis, variants
+
+from .languages import translated
 
 
 class Draft(BaseModel):
@@ -67,7 +69,7 @@ def router(studio: Studio) -> APIRouter:
     routes = APIRouter(tags=["configurations"])
 
     @routes.post("/compose")
-    def compose(draft: Draft) -> dict[str, Any]:
+    def compose(draft: Draft, request: Request) -> dict[str, Any]:
         """Read and examine a draft; nothing is loaded, and nothing is kept.
 
         `{"values", "yaml", "command", "for", "problems": [{"key", "message", "advice", "severity", "line", "fixes":
@@ -76,7 +78,7 @@ def router(studio: Studio) -> APIRouter:
         `file`. `unconfirmed`, each with `kind`, `name`, `file` and `value`, are those that only a run's record names:
         they are not imported, and not among the values; they are when they stand in a draft's values.
         """
-        return _newest(lambda: studio.configuring.answer(draft.given(studio), draft.client))
+        return translated(request, _newest(lambda: studio.configuring.answer(draft.given(studio), draft.client)))
 
     @routes.post("/plan")
     def plan(draft: Planned) -> dict[str, Any]:

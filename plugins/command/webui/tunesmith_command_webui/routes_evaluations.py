@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
+
+from .languages import translated
 
 Kind = Literal["eval"] | Literal["predict"]
 Search = Annotated[str, Query(description="words that all must be in the record")]
@@ -84,10 +86,10 @@ def _add_results(routes: APIRouter, studio: Studio) -> None:
 
 def _add_starts(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/evaluations/plan")
-    def plan(asked: Asked) -> dict[str, Any]:
+    def plan(asked: Asked, request: Request) -> dict[str, Any]:
         """What an evaluation needs, and everything that is wrong with it: as `tunesmith plan --json`, with `command`
         and `output`, the folder of its results."""
-        return studio.evaluations.plan(_request(asked), asked.kind)
+        return translated(request, studio.evaluations.plan(_request(asked), asked.kind))
 
     @routes.post("/evaluations")
     def start(asked: Asked) -> dict[str, Any]:

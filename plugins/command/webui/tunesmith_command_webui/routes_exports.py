@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
 from tunesmith_library_studio.configuring.processes import Outdated
 from tunesmith_library_studio.exports import Wanted
+
+from .languages import translated
 
 
 class Export(BaseModel):
@@ -31,11 +33,11 @@ def router(studio: Studio) -> APIRouter:
     routes = APIRouter(tags=["exports"])
 
     @routes.post("/exports/plan")
-    def plan(export: Export) -> dict[str, Any]:
+    def plan(export: Export, request: Request) -> dict[str, Any]:
         """What an export would need: `problems` (`key`, `message`, `advice`, `severity`), `memory`, `peak`, `disk`,
         `conclusion` as `tunesmith plan --for export --json` has them, `output` and `command`."""
         try:
-            return studio.exports.plan(export.wanted(), export.client)
+            return translated(request, studio.exports.plan(export.wanted(), export.client))
         except Outdated as error:
             raise HTTPException(409, str(error)) from error
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from tunesmith_library_studio import Studio
 from tunesmith_library_studio.watching.places import Axis
+
+from .languages import translated
 
 Run = Annotated[str, Query(description="name of the run: its path in the folder of runs")]
 Names = Annotated[str, Query(description="logged names, separated by commas; empty: those that have a panel")]
@@ -20,9 +22,9 @@ def router(studio: Studio) -> APIRouter:
     _add_curves(routes, studio)
 
     @routes.get("/state")
-    def state(run: Run) -> dict[str, Any]:
+    def state(run: Run, request: Request) -> dict[str, Any]:
         """What a run is and does: `state`, `progress`, `warnings`, as the topic `run:NAME` tells them."""
-        return studio.watching.state(run)
+        return translated(request, studio.watching.state(run))
 
     @routes.get("/log")
     def log(

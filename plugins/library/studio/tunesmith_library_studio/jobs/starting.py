@@ -28,6 +28,7 @@ def environment(more: Mapping[str, str] = {}, devices: Sequence[str] = ()) -> di
     """The environment of a job that may compute on some devices; on all where none are said."""
     found = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
     found["PYTHONUNBUFFERED"] = "1"  # so that the log says at once what happens
+    found["TUNESMITH_LANG"] = "en"  # what is read of it again: errors, and the log by whoever reads it in any language
     gpus = [device for device in devices if device != "cpu"]
     if gpus:
         found |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(gpus)}

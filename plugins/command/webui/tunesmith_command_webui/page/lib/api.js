@@ -1,4 +1,5 @@
 // The JSON interface. An error is thrown as ApiError, with the message that the server gave.
+import { language } from "./i18n.js";
 
 export class ApiError extends Error {
   constructor(status, message, body = null) {
@@ -28,7 +29,7 @@ export const remove = (path) => ask("DELETE", path);
 
 /** The response itself, for what is streamed or downloaded. Throws ApiError like `ask`. */
 export async function request(method, path, body, signal) {
-  const headers = { "X-Tunesmith": "1" };
+  const headers = { "X-Tunesmith": "1", "Accept-Language": language };
   const isForm = body instanceof FormData || body instanceof Blob;
   if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
   let response;
