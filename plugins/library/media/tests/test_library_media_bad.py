@@ -317,7 +317,7 @@ def cover():
     with av.open(file, "w", format="mp3") as container:
         stream = container.add_stream("mp3", rate=16_000)
         art = container.add_stream("png", rate=1, width=8, height=8, pix_fmt="rgb24")
-        art.disposition = av.stream.Disposition.attached_pic
+        art.disposition = av.stream.Disposition.attached_pic.value
         frame = av.AudioFrame.from_ndarray(numpy.zeros((1, 1152), "<f4"), format="fltp", layout="mono")
         frame.sample_rate = 16_000
         picture = av.VideoFrame.from_ndarray(numpy.zeros((8, 8, 3), numpy.uint8), format="rgb24")
