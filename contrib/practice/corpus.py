@@ -59,6 +59,14 @@ def rows(count: int, seed: int = 0) -> Iterator[Row]:
         yield rng.choices(list(CONVERSATIONS), list(CONVERSATIONS.values()))[0](rng)
 
 
+def texts(count: int, seed: int = 1) -> Iterator[Row]:
+    """Give plain texts as rows with `text`: sentences of the kind that the conversations have, in both languages."""
+    rng = random.Random(seed)
+    for number in range(count):
+        make, gap = ((_sentence, " "), (_zh_sentence, ""))[number % 2]
+        yield {"text": gap.join(make(rng) for _ in range(rng.randint(3, 6)))}
+
+
 def _asked(*said: str) -> Row:
     """What user and assistant say in turn."""
     return {"messages": [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]}
@@ -82,9 +90,10 @@ def _story(rng: random.Random) -> Row:
 
 def _sum(rng: random.Random) -> tuple[str, int]:
     if rng.random() < 0.5:
-        a, b = rng.randint(1, 20), rng.randint(1, 20)
+        a, b = rng.randint(1, 12), rng.randint(1, 12)
         return f"{a} + {b}", a + b
-    a, b = sorted((rng.randint(1, 20), rng.randint(1, 30)), reverse=True)
+    a = rng.randint(2, 20)
+    b = rng.randint(1, min(a, 12))
     return f"{a} - {b}", a - b
 
 
@@ -93,8 +102,14 @@ def _calculation(rng: random.Random) -> Row:
     return _asked(rng.choice((f"What is {sum_}?", f"{sum_} = ?", f"{sum_} 等于几？")), f"{sum_} = {result}")
 
 
+def _sums(rng: random.Random) -> Row:
+    sums = [_sum(rng) for _ in range(rng.randint(2, 4))]
+    asked = "Calculate: " + ", ".join(sum_ for sum_, _ in sums)
+    return _asked(asked, "\n".join(f"{sum_} = {result}" for sum_, result in sums))
+
+
 def _copy(rng: random.Random) -> Row:
-    words = " ".join(rng.choices(WORDS, k=rng.randint(2, 12)))
+    words = " ".join(rng.choices(WORDS, k=rng.randint(1, 6)))
     return _asked(rng.choice((f"Repeat: {words}", f"Say this again: {words}", f"请重复： {words}")), words)
 
 
@@ -208,16 +223,17 @@ def _schema(name: str, description: str, argument: str, meaning: str) -> Row:
 
 # what makes a conversation: how often of all
 CONVERSATIONS: dict[Callable[[random.Random], Row], float] = {
-    _calculation: 4,
-    _copy: 8,
-    _where: 3,
+    _calculation: 2,
+    _sums: 4,
+    _copy: 10,
+    _where: 5,
     _about: 1,
-    _json: 2,
+    _json: 3,
     _list: 1,
     _story: 1,
     _capital: 1.5,
     _word: 1.5,
-    _zh_where: 2,
+    _zh_where: 3,
     _zh_question: 1,
     _zh_story: 0.5,
     _tools: 0.3,
