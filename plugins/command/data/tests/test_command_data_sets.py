@@ -273,3 +273,11 @@ def test_lines_that_are_no_json_are_told_each_and_the_others_are_checked(data: P
     ]
     assert report["findings"][0]["message"].startswith("it is not JSON")
     assert {one["file"] for one in report["findings"]} == {str(path)}
+
+
+def test_a_set_that_is_trained_on_is_not_measured_on(tmp_path: Path) -> None:
+    """The same file on both sides is a leak of all of its rows, and not the same set twice."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"prompt": "Who?", "completion": "Me."}) + "\n", encoding="utf-8")
+    with pytest.raises(TunesmithError, match="named twice"):
+        run("check", file, "--eval", file)

@@ -29,9 +29,12 @@ def lint(
 ) -> Linter:
     """Check the sets that are named, those that are held out too.
 
-    Raises: TunesmithError for a set that is not there, or whose format nothing tells.
+    Raises: TunesmithError for a set that is not there, that is both trained on and measured on, or whose format nothing
+        tells.
     """
     paths, options = entries_of(words)
+    for both in sorted({*paths} & {*held_out, *benchmarks}):
+        raise TunesmithError(f"{both} is named twice: every row that is measured is trained on.\nleave it out of one")
     names = named([*paths, *held_out, *benchmarks])
     leaks = Leaks([name for name, path in names.items() if path in held_out])
     linter = Linter(leaks, lengths, chosen, ignored)
