@@ -173,6 +173,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Turn links to files of the repository into links that hold in the site; marks for tests are left out."""
+    if page.file.src_uri.startswith(("api/", "plugins/")):
+        page.meta["search"] = {"boost": 0.5}  # below the pages that explain
     pages = _pages()
     own = next((source for source, found in pages.items() if found == page.file.src_uri), None)
     if own is None:
