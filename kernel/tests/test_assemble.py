@@ -574,6 +574,18 @@ def test_a_routed_call_that_nobody_announced(catalog):
         run.to_rows("alpaca", [], {})
 
 
+def test_a_routed_call_names_a_file_as_it_was_written(catalog, tmp_path, monkeypatch):
+    source = 'from tunesmith import hookimpl, plugin\n\n\n@plugin\nclass {0}:\n    """One."""\n\n    @hookimpl\n'
+    source += "    def to_rows(self, records):\n        return iter(['{0}'])\n\n\n"
+    (tmp_path / "mine.py").write_text(source.format("Mine") + source.format("Yours"))
+    monkeypatch.chdir(tmp_path)
+    run = assemble(compose(CONFIG, {"format": {"mine.py:Mine": {}, "./mine.py:Yours": {}}}), "train", catalog)
+    assert [list(run.to_rows(f"{place}mine.py:{name}", [], {})) for place, name in [("", "Mine"), ("./", "Yours")]] == [
+        ["Mine"],
+        ["Yours"],
+    ]
+
+
 def test_two_runs_do_not_know_of_each_other(catalog):
     first = assemble(compose(CONFIG), "train", catalog)
     second = assemble(compose(CONFIG, {"adapter.rank": 3}), "train", catalog)

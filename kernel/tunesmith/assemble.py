@@ -43,20 +43,20 @@ class Assembly:
         return self._manager.subset_hook_caller(hook, [plugin for other, plugin in plugins if other != address])
 
     def routed(self, hook: str, name: str) -> pluggy.HookCaller:
-        """The caller of a routed hook on the plugin of this name."""
-        address = f"{ROUTED[hook]}.{name}"
-        if not self._manager.has_plugin(address):
+        """The caller of a routed hook on the plugin of this name; a file may be named by the end of its path."""
+        kind, end = f"{ROUTED[hook]}.", "/" + name.lstrip("./")
+        found = [it for it, _ in self._manager.list_name_plugin() if it.replace(kind, "/", 1).endswith(end)]
+        if not found:
             raise PluginError(
-                f"{hook} of {address} is called, but no plugin announced it.\n"
+                f"{hook} of {kind}{name} is called, but no plugin announced it.\n"
                 "tell the authors of the plugin that calls it: its requires() must name it"
             )
-        return self.of(hook, address)
+        return self.of(hook, found[0])
 
     def fetch(self, address: str, revision: str | None = None) -> Path:
         """Make a model or data set available locally, through the hub that its address names."""
         hub, rest = hub_of(address, self.plan.run.default_hub)
-        path: Path = self.routed("fetch", hub)(address=rest, revision=revision)
-        return path
+        return Path(self.routed("fetch", hub)(address=rest, revision=revision))
 
     def to_rows(self, name: str, records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:
         """Turn records into canonical rows, through the format of this name."""
