@@ -123,13 +123,12 @@ def described(module: str, name: str) -> Described | None:
 
 
 def _behind(module: str, node: ast.Assign) -> str:
-    """The string below an assignment, or the comment behind it."""
+    """The string below an assignment, the comment behind it, or the comment above it with its lines as they are."""
     lines, tree = _source(module)
-    following = tree.body[tree.body.index(node) + 1 : tree.body.index(node) + 2]
-    for item in following:
+    for item in tree.body[tree.body.index(node) + 1 : tree.body.index(node) + 2]:
         if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
             return textwrap.dedent(str(item.value.value)).strip()
-    return _comment(lines, node)
+    return _comment(lines, node, joined="\n")
 
 
 def _class(module: str, node: ast.ClassDef) -> Described:
@@ -184,15 +183,15 @@ def _without_metadata(annotation: str) -> str:
     return ast.unparse(Plain().visit(node))
 
 
-def _comment(lines: list[str], node: ast.stmt) -> str:
-    """The comment behind a statement of one line, or on the lines right above it."""
+def _comment(lines: list[str], node: ast.stmt, joined: str = " ") -> str:
+    """The comment behind a statement of one line, or on the lines right above it, which are joined."""
     end = node.end_lineno or node.lineno
     behind = re.search(r"  # (.*)$", lines[end - 1])
     if behind:
         return behind[1]
     above: list[str] = []
     for line in reversed(lines[: node.lineno - 1]):
-        if not line.strip().startswith("# ") or line.strip().startswith("# ----"):
+        if (line.strip() != "#" and not line.strip().startswith("# ")) or line.strip().startswith("# ----"):
             break
-        above.insert(0, line.strip().removeprefix("# "))
-    return " ".join(above)
+        above.insert(0, line.strip().removeprefix("#").removeprefix(" "))
+    return joined.join(above)

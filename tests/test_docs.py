@@ -45,7 +45,7 @@ def prose(path: Path) -> str:
 
 @cache
 def anchors(path: Path) -> set[str]:
-    """The places of a document that a link may name, as GitHub makes them of headings, and those that it names itself."""
+    """The places of a document that a link may name, as GitHub makes them of headings, or named by itself."""
     headings = re.findall(r"^#+ +(.*?) *$", FENCE.sub("", text_of(path)), re.M)
     named = re.findall(r'^<a id="([^"]+)"></a>$', text_of(path), re.M)
     return {*named, *(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)}
@@ -97,12 +97,12 @@ def test_every_hook_is_described() -> None:
     assert sorted(headings) == sorted(hooks)
 
 
-def test_every_kind_and_trait_is_in_the_guide() -> None:
-    guide = text_of(ROOT / "docs/plugins.md")
-    assert set(re.findall(r"^\| `(\w+)` \|", guide, re.M)) == set(KINDS)
-    for kind, cls in TRAITS.items():
-        for trait in cls.__dataclass_fields__:
-            assert f"| `{kind}` | `{trait}` |" in guide
+def test_every_kind_is_in_the_guide_and_every_trait_among_the_types() -> None:
+    guide, types = text_of(ROOT / "docs/plugins.md"), text_of(ROOT / "docs/types.md")
+    assert set(re.findall(r"^\| `(\w+)` \| \[", guide, re.M)) == set(KINDS)
+    for cls in TRAITS.values():
+        entry = types.partition(f"\n### {cls.__name__}\n")[2].partition("\n### ")[0]
+        assert set(re.findall(r"^\| `(\w+)` \|", entry, re.M)) == set(cls.__dataclass_fields__), cls.__name__
 
 
 def test_every_library_is_in_the_architecture() -> None:
@@ -144,3 +144,5 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
 def test_the_form_of_the_pages() -> None:
     """Every block is executed by `test_docs_run.py`, or its mark says why not; what shows a file is equal to it."""
     assert [problem for page in READ for problem in docs_marks.problems(page)] == []
+    others = [path for path in DOCUMENTS if path not in READ]
+    assert [block.place for path in others for block in docs_marks.blocks(path) if not block.language] == []

@@ -26,39 +26,36 @@ from tunesmith_library_configuration.sharing import Shared
 from tunesmith_library_configuration.translation import Note as Note
 from tunesmith_library_configuration.translation import Translation as Translation
 
+# One turn of a conversation:
+#
+# - `role`: `system`, `user`, `assistant` or `tool`.
+# - `content`: str; or, where there are media, typed parts: `{"type": "text", "text": …}`, `{"type": "image"}`.
+# - of an assistant: `reasoning`, its thought; `tool_calls`, of `{"function": {"name": …, "arguments": {…}}}`.
+# - of a tool: `tool_call_id`, `name`, which call it answers. `weight`: what its tokens weigh in training.
 Message = dict[str, Any]
-"""One turn of a conversation:
 
-- `role`: `system`, `user`, `assistant` or `tool`.
-- `content`: str; or, where there are media, typed parts: `{"type": "text", "text": …}`, `{"type": "image"}`.
-- of an assistant: `reasoning`, its thought; `tool_calls`, of `{"function": {"name": …, "arguments": {…}}}`.
-- of a tool: `tool_call_id`, `name`, which call it answers. `weight`: what its tokens weigh in training.
-"""
-
+# One canonical row, what formats give and stages read. Its columns are those of one of these:
+#
+# - `text`: str, to be learned as it is.
+# - `messages`: a conversation, a list of `Message`.
+# - `prompt`, `chosen`, `rejected`: a conversation and two ways on from it, the first the better: lists of `Message`.
+# - `prompt`, `completion`, `label`: likewise with one way on, and whether it is a good one: bool.
+# - `prompt` alone, with further columns such as `answer`: what is answered in training, for rewards to judge.
+# - beside them: `tools`, a list of `{"type": "function", "function": {…}}`; `enable_thinking`, bool; `weight`, float;
+#   `images`, `videos`, `audios`, lists; and columns that the user had kept.
 Row = dict[str, Any]
-"""One canonical row, what formats give and stages read. Its columns are those of one of these:
 
-- `text`: str, to be learned as it is.
-- `messages`: a conversation, a list of `Message`.
-- `prompt`, `chosen`, `rejected`: a conversation, and two ways on from it, the first the better one: lists of `Message`.
-- `prompt`, `completion`, `label`: likewise with one way on, and whether it is a good one: bool.
-- `prompt` alone, with further columns such as `answer`: what is answered in training, for rewards to judge.
-- beside them: `tools`, a list of `{"type": "function", "function": {…}}`; `enable_thinking`, bool; `weight`, float;
-  `images`, `videos`, `audios`, lists; and columns that the user had kept.
-"""
-
+# Keyword arguments of `model(...)`, plus what is not for the model, `NOT_FOR_MODEL`:
+#
+# - `labels`: int64, -100 where not trained.
+# - `num_items`: float, what the loss is divided by: trained tokens or pairs, weighted.
+# - `weights`: fp32, shape of `labels`, where tokens are weighted.
+# - `row_weights`: fp32 (B,), where whole examples are weighted.
+# - `datasets`: with several training sets the number of the one that each token (shape of `labels`) or each example
+#   (B,) is of, int64; `dataset_names`: what those numbers stand for in this batch, a list of str.
+#
+# A stage may add keys of its own, which it takes out itself.
 Batch = dict[str, Any]
-"""Keyword arguments of `model(...)`, plus what is not for the model, `NOT_FOR_MODEL`:
-
-- `labels`: int64, -100 where not trained.
-- `num_items`: float, what the loss is divided by: trained tokens or pairs, weighted.
-- `weights`: fp32, shape of `labels`, where tokens are weighted.
-- `row_weights`: fp32 (B,), where whole examples are weighted.
-- `datasets`: with several training sets the number of the one that each token (shape of `labels`) or each example (B,)
-  is of, int64; `dataset_names`: what those numbers stand for in this batch, a list of str.
-
-A stage may add keys of its own, which it takes out itself.
-"""
 
 NOT_FOR_MODEL = frozenset({"labels", "num_items", "weights", "row_weights", "datasets", "dataset_names"})
 """The keys of a batch that are no arguments of the model."""

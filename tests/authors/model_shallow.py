@@ -30,15 +30,18 @@ class Shallow:
     @hookimpl
     def load_model(self, source: ModelSource, processor: Any, quantization: Any) -> Any:
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig, AutoModelForCausalLM
         from tunesmith_library_loading.precision import DTYPES
         from tunesmith_library_loading.processors import fit_embeddings
 
         torch.manual_seed(source.seed)
-        fewer = {} if self.layers is None else {"num_hidden_layers": self.layers}
-        given = {"dtype": DTYPES[source.precision], "quantization_config": quantization, **fewer}
+        given = {"dtype": DTYPES[source.precision], "quantization_config": quantization}
         try:
-            model = AutoModelForCausalLM.from_pretrained(source.path, **given)
+            config = AutoConfig.from_pretrained(source.path)
+            kinds = getattr(config, "layer_types", None)
+            config.num_hidden_layers = min(self.layers or config.num_hidden_layers, config.num_hidden_layers)
+            config.layer_types = kinds and kinds[: config.num_hidden_layers]
+            model = AutoModelForCausalLM.from_pretrained(source.path, config=config, **given)
         except (OSError, ValueError) as error:
             raise TunesmithError(f"{source.address} cannot be loaded: {error}") from error
         if processor is not None:

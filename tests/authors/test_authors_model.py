@@ -15,3 +15,4 @@ def test_the_first_layers_alone(tiny_llama):
     shallow = Shallow(path="tiny", layers=1).load_model(source=source, processor=None, quantization=None)
     del plain.model.layers[1:]
     torch.testing.assert_close(shallow(ids).logits, plain(ids).logits)
+    assert shallow.config.num_hidden_layers == 1
