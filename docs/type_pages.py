@@ -55,7 +55,8 @@ What hooks take and give, and what these objects are made of. Torch's own object
 the text. Letters of shapes: B sequences, T tokens, V vocabulary, H hidden size, K trained tokens.
 
 A field without default must be given. Objects are frozen: `dataclasses.replace(job, seed=1)` makes a changed one.
-A protocol says what an object must be able to do, whatever its class; other classes are made by calling them. New fields with a default may come in a minor version ([Public interface](interface.md)).
+A protocol says what an object must be able to do, whatever its class; other classes are made by calling them. New
+fields with a default may come in a minor version ([Public interface](interface.md)).
 """
 
 Place = tuple[str, str]
