@@ -215,7 +215,7 @@ class Session:
         log = open(self.folder / f"{name}.log", "wb")  # noqa: SIM115  # closed with the server
         server = subprocess.Popen([sys.executable, "-m", *words], stdout=log, stderr=subprocess.STDOUT)
         self.servers.append(server)
-        for _ in range(600):
+        for _ in range(1800):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", free), timeout=1):
                 return
             if server.poll() is not None:
