@@ -27,6 +27,7 @@ from translations import chinese_of, user_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 _FILE_ON_GITHUB, _FOLDER_ON_GITHUB = "blob/main", "tree/main"
+_ROW = re.compile(r"^\|.*$", re.M)
 _COMMENT = re.compile(r"^ *<!--.*?--> *\n", re.M)
 _FOLDERS = {"Tasks": "tasks", "When it goes wrong, and choices": "guides", "Kinds of plugins": "kinds"}
 _TITLES = {
@@ -197,7 +198,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return link[1]
         return f"{config.repo_url}/{_FOLDER_ON_GITHUB if os.path.isdir(target) else _FILE_ON_GITHUB}/{path}"
 
-    return _LINK.sub(replaced, _COMMENT.sub("", markdown))
+    return _ROW.sub(_bare_pipes, _LINK.sub(replaced, _COMMENT.sub("", markdown)))
+
+
+def _bare_pipes(row: re.Match[str]) -> str:
+    """A row of a table whose code has `|` where GitHub needs a backslash before it, which this parser would show."""
+    return re.sub(r"`[^`\n]*`", lambda code: code[0].replace("\\|", "|"), row[0])
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -216,7 +218,7 @@ class Session:
         server = subprocess.Popen([sys.executable, "-m", *words], stdout=log, stderr=subprocess.STDOUT)
         self.servers.append(server)
         for _ in range(1800):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", free), timeout=1):
+            if _answers(free):
                 return
             if server.poll() is not None:
                 break
@@ -232,6 +234,17 @@ class Session:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+
+
+def _answers(port: int) -> bool:
+    """Whether a server takes requests; while it loads a model it answers 503."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500  # it has no such route, and can be asked
+    except OSError:
+        return False
 
 
 def _without_comment(line: str) -> str:
