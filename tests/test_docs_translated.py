@@ -11,7 +11,7 @@ import pytest
 import yaml
 from docs_marks import ROOT, Block, blocks
 
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path.append(str(ROOT / "docs"))
 import translations
 
 CHINESE = sorted([*ROOT.glob("*.zh.md"), *(ROOT / "docs").glob("**/*.zh.md")])
