@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 _FENCE = re.compile(r"^```.*?^```", re.M | re.S)
-_COMMENT = re.compile(r"^ *<!--.*?--> *\n", re.M)
+_COMMENT = re.compile(r"(?P<code>^ *```.*?^ *```$)|^ *<!--[^\n]*?--> *\n", re.M | re.S)
 _OPTIONAL = ("API", "Plugins", "Project")
 """Sections that a model may leave out when its context is short, as the form has it."""
+
+
+def without_comments(text: str) -> str:
+    """A page without the lines that are comments, such as marks for tests; what blocks of code show stays."""
+    return _COMMENT.sub(lambda found: found["code"] or "", text)
 
 
 def write_llms(nav: list[Any], pages: Path, site: Path, description: str) -> None:
@@ -36,7 +41,7 @@ def write_llms(nav: list[Any], pages: Path, site: Path, description: str) -> Non
             address = page.removesuffix(".md").removesuffix("index").rstrip("/")
             lines.append(f"- [{_title(text, page)}]({address or '.'}/){_summary(text)}")
             if title not in _OPTIONAL:
-                texts.append(_COMMENT.sub("", text).strip())
+                texts.append(without_comments(text).strip())
         lines += [""] if title not in _OPTIONAL or title == order[-1] else []
     (site / "llms.txt").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     (site / "llms-full.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
@@ -58,7 +63,7 @@ def _title(text: str, page: str) -> str:
 
 def _summary(text: str) -> str:
     """The first sentence of the first paragraph; empty where there is none."""
-    body = _COMMENT.sub("", _FENCE.sub("", text)).partition("\n# ")[2] or text.partition("\n")[2]
+    body = without_comments(_FENCE.sub("", text)).partition("\n# ")[2] or text.partition("\n")[2]
     paragraphs = (part.strip() for part in re.split(r"\n\s*\n", body))
     plain = next((part for part in paragraphs if part and not re.match(r"[#|:<>*\-\[`]", part)), "")
     joined = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(plain.split()))

@@ -22,13 +22,12 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import Files
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from llms import write_llms
+from llms import without_comments, write_llms
 from translations import chinese_of, user_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 _FILE_ON_GITHUB, _FOLDER_ON_GITHUB = "blob/main", "tree/main"
 _ROW = re.compile(r"^\|.*$", re.M)
-_COMMENT = re.compile(r"^ *<!--.*?--> *\n", re.M)
 _FOLDERS = {"Tasks": "tasks", "When it goes wrong, and choices": "guides", "Kinds of plugins": "kinds"}
 _TITLES = {
     "Use": "使用",
@@ -198,7 +197,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return link[1]
         return f"{config.repo_url}/{_FOLDER_ON_GITHUB if os.path.isdir(target) else _FILE_ON_GITHUB}/{path}"
 
-    return _ROW.sub(_bare_pipes, _LINK.sub(replaced, _COMMENT.sub("", markdown)))
+    return _ROW.sub(_bare_pipes, _LINK.sub(replaced, without_comments(markdown)))
 
 
 def _bare_pipes(row: re.Match[str]) -> str:
