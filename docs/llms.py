@@ -63,9 +63,9 @@ def _title(text: str, page: str) -> str:
 
 def _summary(text: str) -> str:
     """The first sentence of the first paragraph; empty where there is none."""
-    body = without_comments(_FENCE.sub("", text)).partition("\n# ")[2] or text.partition("\n")[2]
+    body = re.sub(r"\A.*?^# [^\n]*\n", "", without_comments(_FENCE.sub("", text)), flags=re.M | re.S)
     paragraphs = (part.strip() for part in re.split(r"\n\s*\n", body))
-    plain = next((part for part in paragraphs if part and not re.match(r"[#|:<>*\-\[`]", part)), "")
+    plain = next((part for part in paragraphs if part and not re.match(r"[#|:<>*\-\[]", part)), "")
     joined = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(plain.split()))
-    sentence = re.match(r".*?[.:!?](?= |$)", joined)
+    sentence = re.match(r".*?[.!?](?= |$)", joined)
     return f": {(sentence[0] if sentence else joined).rstrip(':')}" if joined else ""
