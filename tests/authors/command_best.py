@@ -1,4 +1,4 @@
-"""Which of several runs is the best: `tunesmith best runs/*`."""
+"""Which of several runs is the best, as a command: tunesmith best runs/*."""
 
 import json
 from pathlib import Path
