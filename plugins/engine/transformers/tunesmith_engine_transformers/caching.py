@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import DynamicCache
+from transformers import DynamicCache, cache_utils
 from transformers.cache_utils import (
     Cache,
-    DummyLayer,
     DynamicLayer,
     DynamicSlidingWindowLayer,
     LinearAttentionAndFullAttentionLayer,
@@ -17,6 +16,9 @@ from transformers.cache_utils import (
 )
 
 from .columns import Columns, ColumnsAndStates, Part, States, WindowAndStates
+
+_EMPTY = tuple(kind for name, kind in vars(cache_utils).items() if name == "DummyLayer")
+"""The kind of a layer that keeps nothing; before transformers 5.23 such a layer was of one of the others."""
 
 Kept = tuple[Part, ...]
 """What all layers have of one row."""
@@ -27,7 +29,7 @@ class RowCache(Cache):
 
     def __init__(self, layers: list[Any]) -> None:
         super().__init__(layers=layers)
-        self._own = [layer for layer in layers if not isinstance(layer, DummyLayer)]
+        self._own = [layer for layer in layers if not isinstance(layer, _EMPTY)]
 
     @property
     def span(self) -> int:
@@ -121,7 +123,7 @@ def _layer(own: Any) -> Any:
         return ColumnsAndStates(own.number_of_states)
     if kind is LinearAttentionAndSlidingWindowAttentionLayer:
         return WindowAndStates(own.sliding_window, own.number_of_states)
-    if kind is DummyLayer:
+    if kind in _EMPTY:
         return own
     raise ValueError(f"rows cannot join in a {kind.__name__}")
 
