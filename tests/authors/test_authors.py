@@ -59,6 +59,12 @@ def test_the_page_shows_the_example(kind: str) -> None:
     assert f"```python\n{EXAMPLES[kind].read_text(encoding='utf-8')}```" in page(kind)
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_the_plugin_of_the_readme_is_the_tested_one(name: str) -> None:
+    text = (HERE.parents[1] / name).read_text(encoding="utf-8")
+    assert f"```python\n{EXAMPLES['template'].read_text(encoding='utf-8')}```" in text
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_case_is_explained(kind: str) -> None:
     assert cases(kind) == cases_of(suite_of(kind)) - cases_of(PluginSuite)
