@@ -98,9 +98,18 @@ def problems(page: Path) -> list[str]:
     found = [f"{name}: no mark of a page is called {mark}; possible: {PAGE_MARKS}" for mark in {*said} - {*PAGE_MARKS}]
     if "not run" in said and len(said["not run"]) < 10:
         found.append(f"{name}: say why the page is not run")
+    for number in _outside(page):
+        found.append(f"{name}:{number}: a command without a fence, which nothing runs")
     for block in blocks(page):
         found += [f"{block.place}: {problem}" for problem in _problems_of(block, excused="not run" in said)]
     return found
+
+
+def _outside(page: Path) -> list[int]:
+    """The lines of a page that have indented commands outside of its blocks."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    inside = {n for block in blocks(page) for n in range(block.line, block.line + len(block.text.splitlines()) + 2)}
+    return [n for n, line in enumerate(lines, 1) if n not in inside and re.match(r" {4,}(tunesmith|pip) \w", line)]
 
 
 def _problems_of(block: Block, excused: bool) -> list[str]:
@@ -185,10 +194,23 @@ def commands(block: Block) -> list[Command]:
         while line.endswith("\\") and number < len(lines):
             line = f"{line[:-1]} {lines[number].removeprefix('> ').strip()}"
             number += 1
-        words = shlex.split(line, comments=True)
+        words = _words(line)
+        while words is None and number < len(lines):  # a text in quotes may have several lines
+            line, number = f"{line}\n{lines[number]}", number + 1
+            words = _words(line)
+        if words is None:
+            raise ValueError(f"quotes that are not closed: {line}")
         if words and not passed_over(words):
             found.append(Command(block.line + 1 + start, line, words))
     return found
+
+
+def _words(line: str) -> list[str] | None:
+    """The words of a command line; None where quotes are not closed."""
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:
+        return None
 
 
 def matches(shown: list[str], printed: str) -> bool:
