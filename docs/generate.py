@@ -206,6 +206,12 @@ def _kinds() -> str:
     return "\n" + "\n".join(lines) + "\n\n"
 
 
+def commands() -> Files:
+    """The help of the kernel's commands and of those of supported plugins."""
+    found = {name: cls for project in supported() for (kind, name), cls in project.plugins.items() if kind == "command"}
+    yield from help_page(found, _NOTICE)
+
+
 # ---- lists of distributions ------------------------------------------------------------------------------------------
 
 
@@ -252,6 +258,7 @@ OUTPUTS: list[Callable[[], Files]] = [
     guide,
     readmes,
     reference,
+    commands,
     requirements,
     known_plugins,
     extras,
