@@ -109,7 +109,7 @@ def _sums(rng: random.Random) -> Row:
 
 
 def _copy(rng: random.Random) -> Row:
-    words = " ".join(rng.choices(WORDS, k=rng.randint(1, 6)))
+    words = " ".join(rng.choices(WORDS, k=rng.randint(1, 3)))
     return _asked(rng.choice((f"Repeat: {words}", f"Say this again: {words}", f"请重复： {words}")), words)
 
 
@@ -225,15 +225,15 @@ def _schema(name: str, description: str, argument: str, meaning: str) -> Row:
 CONVERSATIONS: dict[Callable[[random.Random], Row], float] = {
     _calculation: 2,
     _sums: 4,
-    _copy: 10,
-    _where: 5,
+    _copy: 2,
+    _where: 3,
     _about: 1,
-    _json: 3,
+    _json: 2,
     _list: 1,
     _story: 1,
-    _capital: 1.5,
-    _word: 1.5,
-    _zh_where: 3,
+    _capital: 3,
+    _word: 3,
+    _zh_where: 2,
     _zh_question: 1,
     _zh_story: 0.5,
     _tools: 0.3,

@@ -16,7 +16,7 @@ from typing import Any
 from corpus import WORDS, rows, texts
 
 HERE = Path(__file__).parent
-ROWS = 12000
+ROWS = 10000
 # end of text, and the marks of turns
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # tokens of Qwen3's template that a model writes, and that are read as text
@@ -106,8 +106,8 @@ def save_start(folder: Path, tokenizer: Any) -> None:
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
+        intermediate_size=512,
+        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=32,
