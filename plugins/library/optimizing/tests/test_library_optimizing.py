@@ -19,7 +19,7 @@ from tunesmith_library_optimizing.checks import (
     needs_whole_weights,
 )
 from tunesmith_library_optimizing.groups import adam_defaults, by_decay, weight_groups
-from tunesmith_library_optimizing.per_weight import PerWeight, adam_direction
+from tunesmith_library_optimizing.per_weight import PerWeight, adam_direction, optimizer_of
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 
 SETTINGS = OptimizerSettings(1e-2, 0.1, 0.9, 0.999, 1e-8)
@@ -110,3 +110,21 @@ def test_one_weight_after_the_other_is_torchs_adamw(tiny_llama: Any, tiny_bpe: A
             optimizer.zero_grad()
     for weight, other in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(weight, other, rtol=1e-4, atol=1e-5)
+
+
+def test_an_optimizer_of_a_function() -> None:
+    """It is called for each trained weight, with the schedule's rate; vectors have no decay; its state is saved."""
+    model = torch.nn.Linear(2, 2)
+    settings = OptimizerSettings(0.5, 0.1, 0.9, 0.999, 1e-8)
+    seen = []
+
+    def update(weight: Any, gradient: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
+        seen.append((weight.ndim, group["lr"], group["weight_decay"]))
+        state["count"] = state.get("count", 0) + 1
+
+    optimizer = optimizer_of(model, settings, update)
+    optimizer.param_groups[0]["lr"] = 0.25
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert seen == [(2, 0.25, 0.1), (1, 0.5, 0.0)]
+    assert [state["count"] for state in optimizer.state_dict()["state"].values()] == [1, 1]

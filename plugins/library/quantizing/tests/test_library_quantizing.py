@@ -21,6 +21,7 @@ from tunesmith_library_quantizing.grid import Rounded, fit, round_to_nearest
 from tunesmith_library_quantizing.linear import PackedLinear
 from tunesmith_library_quantizing.packing import pack, pack_awq, unpack, unpack_awq
 from tunesmith_library_quantizing.quantising import Quantised, Settings, gptq_config, kept, quantise
+from tunesmith_library_quantizing.stored import store_linears
 from tunesmith_library_testing.parts import (
     StubPlan,
     collate,
@@ -232,3 +233,18 @@ def test_layers_that_gptqmodel_wrote(layer: str) -> None:
     config = {"quant_method": "gptq", "checkpoint_format": "gptq"}
     weight = from_stored(tensors, config, torch.float16).weight
     assert torch.equal(weight, tensors["weight"])
+
+
+def test_stored_layers_compute_with_what_is_decoded(tiny_llama: Path, tiny_bpe: Any) -> None:
+    """A coding without loss changes nothing, gradients of inputs included; what is skipped, and the head, stay."""
+    stored = store_linears(
+        load_plain(tiny_llama), lambda weight: {"codes": weight / 2}, lambda kept: 2 * kept["codes"], ["o_proj"]
+    )
+    classes = {name.rpartition(".")[2]: type(layer).__name__ for name, layer in stored.named_modules()}
+    assert classes["o_proj"] == classes["lm_head"] == "Linear" and classes["q_proj"] == "StoredLinear"
+    plain, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
+    torch.testing.assert_close(logits_of(stored, tiny_bpe), logits_of(plain, tiny_bpe))
+    for model in (stored, plain):
+        mean_loss(model, batch).backward()
+    torch.testing.assert_close(stored.get_input_embeddings().weight.grad, plain.get_input_embeddings().weight.grad)
+    assert not any(layer_weight.requires_grad for layer_weight in stored.get_submodule(LAYER).parameters())

@@ -6,6 +6,7 @@ For quantizers that look at a weight alone: two functions say how it is stored, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from tunesmith_library_weights.patterns import matches_any
 
 Encode = Callable[[Tensor], Mapping[str, Tensor]]
-"""A weight (out, in) in, the tensors that it is stored as by name out."""
+"""A weight (out, in) in, the tensors that it is stored as out, by names that no attribute of a module has."""
 
 Decode = Callable[[dict[str, Tensor]], Tensor]
 """These tensors in, the weight (out, in) in floating point out."""
@@ -53,7 +54,7 @@ class StoredLinear(nn.Linear):
 
 
 @torch.no_grad()
-def store_linears(model: nn.Module, encode: Encode, decode: Decode, skip: Collection[str] = ()) -> nn.Module:
+def store_linears(model: Any, encode: Encode, decode: Decode, skip: Collection[str] = ()) -> Any:
     """Replace a model's linear layers but the output head by stored ones, in place, one after the other.
 
     Args:
