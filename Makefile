@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LEAN := $(CURDIR)/plugins/library/llamacpp/llama_cpp.cmake
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
-.PHONY: help setup programs demo test test-slow test-gpu gpu gpu-wheels one lint bench generate messages wheels docs clean
+.PHONY: help setup programs demo test test-slow test-gpu gpu gpu-wheels one versions release-check lint bench generate messages wheels docs clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -61,6 +61,14 @@ one: setup  ## the quick tests of one folder: make one P=plugins/adapter/lora
 
 test-gpu: setup  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu
+
+# SET=newest: what the index has; ARGS="--override torch==2.13.0+cpu": torch as it is at hand
+versions: setup  ## the quick tests with the lowest versions that plugins name, SET=newest: with the newest
+	$(BIN)/python tests/versions $(or $(SET),lowest) $(ARGS)
+
+# ARGS="--only version changelog": some of the checks
+release-check: setup  ## version, changelog, wheels, fresh installations with the lowest and the newest versions
+	$(BIN)/python tests/release $(ARGS)
 
 # DRY=1: on the CPU, with tiny shapes; WHEELS=FOLDER: on a machine without network, with its own Python
 gpu:  ## what needs a GPU, tests and figures, in at most nine minutes; DRY=1 goes the same way on the CPU

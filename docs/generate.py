@@ -24,6 +24,7 @@ from chinese_reference import chinese_reference  # noqa: E402
 from help_pages import help_page  # noqa: E402
 from metadata import metadata  # noqa: E402
 from public_names import interface  # noqa: E402
+from tested_versions import tested  # noqa: E402
 from tunesmith.kinds import EXCLUSIVE, KINDS, ROUTED, Kind  # noqa: E402
 from tunesmith.options import Option, options, shorthand  # noqa: E402
 from tunesmith.planning import RunOptions  # noqa: E402
@@ -262,6 +263,7 @@ OUTPUTS: list[Callable[[], Files]] = [
     requirements,
     known_plugins,
     extras,
+    tested,
 ]
 
 

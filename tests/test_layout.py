@@ -103,6 +103,18 @@ def _imported(tree: ast.AST) -> set[str]:
     return names
 
 
+def test_equal_libraries_have_equal_lower_bounds() -> None:
+    """Plugins are tested together, so that no one knows of a lower version; where it differs a comment says why."""
+    bounds: dict[str, dict[str, list[str]]] = {}
+    for folder in [ROOT, ROOT / "kernel", *SUPPORTED]:
+        lines = (folder / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+        said = "\n".join(line for line in lines if not re.search(r"[\],]  # \w", line))
+        for name, least in re.findall(r'"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)', said):
+            bounds.setdefault(name.lower(), {}).setdefault(least, []).append(str(folder.relative_to(ROOT)))
+    several = {name: found for name, found in bounds.items() if len(found) > 1}
+    assert not several, "one bound for each library"
+
+
 def test_modules_stay_small() -> None:
     """At most 300 lines; the hook specifications are prose in one file on purpose."""
     sources = [path for part in ("kernel", "plugins", "contrib", "docs") for path in _sources(ROOT / part)]

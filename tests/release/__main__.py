@@ -3,8 +3,8 @@
 python tests/release [--dist FOLDER] [--extras default all] [--sets lowest newest] [--only NAME …]
 
 Version, changelog, generated files, wheels and what they say of themselves; then, for each extra and each set of
-`tests/versions`, a fresh environment from the wheels, in which a tiny model is trained, asked and exported. Torch is
-what the wheel folder of pip or uv has (UV_FIND_LINKS), where it has one, else the set's.
+`tests/versions`, a fresh environment from the wheels, in which a tiny model is trained, asked and exported. A torch
+with a label (`2.13.0+cpu`) is taken where a wheel folder (UV_FIND_LINKS, PIP_FIND_LINKS) has one, else the index's.
 """
 
 from __future__ import annotations

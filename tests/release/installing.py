@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,17 +42,18 @@ def installed(dist: Path, extra: str, chosen: str) -> str:
 
 
 def _environment(folder: Path, dist: Path, extra: str, chosen: str) -> Path:
-    """Its Python; the versions of the set are pins, and torch is what is at hand."""
+    """Its Python; the versions of the set are pins, of torch the build only where its wheel is at hand."""
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True, capture_output=True)
     links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")
-    pins = (ROOT / "tests/versions" / f"{chosen}.txt").read_text(encoding="utf-8").splitlines()
-    at_hand = any(Path(link).is_dir() and any(Path(link).glob("torch-*.whl")) for link in links.split())
-    (folder / "pins.txt").write_text(
-        "\n".join(pin for pin in pins if not (at_hand and pin.startswith("torch=="))) + "\n"
-    )
+    pins = (ROOT / "tests/versions" / f"{chosen}.txt").read_text(encoding="utf-8")
+    if not any(Path(link).is_dir() and any(Path(link).glob("torch-*.whl")) for link in links.split()):
+        pins = re.sub(r"(?m)^(torch==[\d.]+)\+.*$", r"\1", pins)
+    (folder / "pins.txt").write_text(pins)
     command = [*uv, "--no-config", "pip", "install", "--quiet", "--python", str(folder / "bin/python")]
     command += ["--constraint", str(folder / "pins.txt"), f"tunesmith-suite[{extra}]"]
+    for wheel in dist.glob("tunesmith*.whl"):  # uv keeps wheels by version, and those of a rehearsal have the same
+        command += ["--refresh-package", wheel.name.partition("-")[0]]
     found = {**os.environ, "UV_FIND_LINKS": ",".join([str(dist), *links.split()])}
     subprocess.run(command, check=True, capture_output=True, text=True, env=found)
     return folder / "bin/python"

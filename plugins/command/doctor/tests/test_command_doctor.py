@@ -140,6 +140,7 @@ def test_one_distribution_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (("torch==2.13.0", "torchaudio==2.11.0"), {"torchaudio": ("torch==2.11.0",)}, "torchaudio"),
         (("torch==2.13.0", "flash-attn==2.8.3+cu12torch2.8cxx11abiTRUE"), {}, "flash-attn"),
         (("numpy==2.4.6", "pandas==2.1.0"), {}, "pandas"),
+        (("peft==0.20.0", "torchao==0.15.0"), {}, "torchao"),
         (("autoawq==0.2.9",), {}, "autoawq"),
     ],
 )
@@ -148,7 +149,14 @@ def test_what_does_not_go_together(named: tuple[str, ...], requires: dict[str, t
 
 
 def test_what_goes_together() -> None:
-    right = there("torch==2.13.0+cpu", "torchvision==0.28.0+cpu", "numpy==2.4.6", "pandas==2.3.0", "flash-attn==2.8.3")
+    right = there(
+        "torch==2.13.0+cpu",
+        "torchvision==0.28.0+cpu",
+        "numpy==2.4.6",
+        "pandas==2.3.0",
+        "peft==0.21.2",
+        "torchao==0.16.0",
+    )
     assert not combined(right)
 
 

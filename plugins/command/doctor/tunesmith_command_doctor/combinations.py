@@ -86,6 +86,15 @@ def _compiled_for_numpy_1(there: Installed, gpus: Nvidia) -> Iterator[Finding]:
             yield Finding(name, message, f'pip install --upgrade "{name}>={first}"')
 
 
+def _torchao_too_old_for_peft(there: Installed, gpus: Nvidia) -> Iterator[Finding]:
+    """peft looks at torchao in every run where it is there, and its metadata does not name it."""
+    if "peft" not in there or "torchao" not in there or _version(there["peft"].version) < Version("0.19"):
+        return
+    if _version(there["torchao"].version) < Version("0.16"):
+        message = f"{there['torchao'].version} is refused by peft {there['peft'].version} in every run with LoRA"
+        yield Finding("torchao", message, 'pip install --upgrade "torchao>=0.16", or pip uninstall -y torchao')
+
+
 def _changes_others(there: Installed, gpus: Nvidia) -> Iterator[Finding]:
     """Programs that bring other versions with them, or change transformers when they are imported."""
     if "autoawq" in there:
@@ -107,6 +116,7 @@ CHECKS: tuple[Callable[[Installed, Nvidia], Iterator[Finding]], ...] = (
     _driver_too_old,
     _flash_attention_of_another_torch,
     _compiled_for_numpy_1,
+    _torchao_too_old_for_peft,
     _changes_others,
 )
 
