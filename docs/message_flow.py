@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from message_texts import called, escaped, last, numbered, parts, rendered
+from message_texts import called, escaped, is_message, last, numbered, parts, rendered
 from tunesmith_library_configuration.options import docs_of
 
 _SINKS = {"Problem", "Stray", "say", "translate", "translate_prose", "framed", "section", "write_text", "write_dl"}
@@ -32,13 +32,14 @@ class Module:
     """One source file."""
 
     path: Path
-    lines: list[str]
-    tree: ast.Module
 
-    @classmethod
-    def read(cls, path: Path) -> Module:
-        source = path.read_text(encoding="utf-8")
-        return cls(path, source.splitlines(), ast.parse(source))
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.path.read_text(encoding="utf-8").splitlines()
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse("\n".join(self.lines))
 
     @cached_property
     def functions(self) -> dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -101,8 +102,7 @@ class Reading:
         for module in self.modules:
             for node in ast.walk(module.tree):
                 self._waiting += [(module, shown) for shown in _shown(node, errors)]
-                for text in _alone(node):
-                    self._said.setdefault(module.path, {})[text] = None
+                self._said.setdefault(module.path, {}).update(dict.fromkeys(_alone(node)))
                 if isinstance(node, ast.Call) and called(node) == "choices" and len(node.args) > 2:
                     self._labels(module, node.args[2])
                 elif isinstance(node, ast.FunctionDef) and node.name == "choices":
@@ -119,7 +119,7 @@ class Reading:
 
     def _keep(self, module: Module, text: str) -> None:
         for line in text.split("\n"):
-            if _is_message(line.strip()):
+            if is_message(line.strip()):
                 self._said.setdefault(module.path, {})[numbered(line.strip())] = None
 
     def _labels(self, module: Module, label: ast.AST) -> None:
@@ -168,7 +168,6 @@ class Reading:
 
     @cached_property
     def _by_name(self) -> dict[str, Module]:
-        """The modules by the name that they are imported by."""
         return {module.name: module for module in self.modules}
 
 
@@ -203,9 +202,8 @@ def _shown(node: ast.AST, errors: set[str]) -> Iterator[ast.AST]:
 def _alone(node: ast.AST) -> Iterator[str]:
     """Single words that are printed: headings, `done`."""
     if isinstance(node, ast.Call) and called(node) in ("say", "section", "print_table") and node.args:
-        yield from (
-            text for text in rendered(node.args[0]) if _WORD.search(text) and " " not in text and "{" not in text
-        )
+        lines = (line.strip() for text in rendered(node.args[0]) for line in text.splitlines())
+        yield from (line for line in lines if _WORD.search(line) and " " not in line and "{" not in line)
 
 
 def _with_values(call: ast.Call) -> ast.AST:
@@ -215,8 +213,9 @@ def _with_values(call: ast.Call) -> ast.AST:
         return template
     pieces: list[ast.expr] = []
     for number, text in enumerate(_PERCENT.split(template.value)):
-        if number and number <= len(values):
-            pieces.append(ast.FormattedValue(values[number - 1], -1))
+        if number:
+            value = values[number - 1] if number <= len(values) else ast.Name("value")
+            pieces.append(ast.FormattedValue(value, -1))
         pieces.append(ast.Constant(text.replace("%%", "%")))
     return ast.JoinedStr(pieces)
 
@@ -235,15 +234,6 @@ def _assigned(node: ast.AST, name: str) -> Iterator[ast.AST]:
             yield node.value
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and last(node.func.value) == name:
         yield from node.args[-1:] if node.func.attr in ("append", "extend", "insert") else ()
-
-
-def _is_message(line: str) -> bool:
-    """Whether a line has words of ours, more than a name; a command to type is none."""
-    words = _WORD.findall(literal := re.sub(r"\{\w+\}", "", line.replace("{{", "").replace("}}", "")))
-    command = line.startswith(("pip install", "tunesmith ", "--")) and line[-1] not in ".:"
-    if not words or command or line.startswith(("http", "fmt:")) or "%(" in line or not re.search(r"[a-z]", literal):
-        return False
-    return " " in literal.strip() or ("{" in line and " " in literal)
 
 
 def _own(module: Module) -> Iterator[str]:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+_WORD = re.compile(r"[^\W\d_]{2}")
 _CUTTING = {"strip", "rstrip", "splitlines", "partition", "removeprefix", "removesuffix", "lower", "replace", "split"}
 _PLURALS = {"s", "es", "ies", "y", "", "is", "are", "it", "them", "has", "have"}
 
@@ -141,3 +142,12 @@ def called(call: ast.Call) -> str:
 
 def last(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def is_message(line: str) -> bool:
+    """Whether a line has words of ours, more than a name; a command to type is none."""
+    words = _WORD.findall(literal := re.sub(r"\{\w+\}", "", line.replace("{{", "").replace("}}", "")))
+    command = line.startswith(("pip install", "tunesmith ", "--")) and line[-1] not in ".:"
+    if not words or command or line.startswith(("http", "fmt:")) or "%(" in line or not re.search(r"[a-z]", literal):
+        return False
+    return " " in literal.strip() or ("{" in line and " " in literal)

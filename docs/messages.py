@@ -30,7 +30,7 @@ def extracted(folders: Iterable[Path]) -> dict[Path, dict[str, list[str]]]:
     """What each package says: its msgids, each with the files that have it."""
     found: dict[Path, dict[str, list[str]]] = {folder: {} for folder in folders}
     files = [file for folder in found for file in sorted(folder.rglob("*.py")) if "skeleton" not in file.parts]
-    for file, texts in Reading([Module.read(file) for file in files]).texts().items():
+    for file, texts in Reading([Module(file) for file in files]).texts().items():
         package = next(folder for folder in found if folder in file.parents)
         for text in texts:
             found[package].setdefault(text, []).append(file.relative_to(package).as_posix())
