@@ -96,3 +96,16 @@ def test_unusual_messages() -> None:
     called = {"role": "assistant", "content": "", "tool_calls": CALL}
     assert unusual([*said("system", "user"), called, *said("tool", "tool", "assistant", "user", "tool")]) == [7]
     assert unusual(said("user", "system", "developer", "Assistant")) == [1, 2, 3]
+
+
+def test_tools_that_a_template_has_no_word_of() -> None:
+    """What is learned loses no tools in silence; a conversation that only mentions one is written as before."""
+    plain = ChatTemplate("plain", "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", ("!",))
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    called = [*said("user"), {"role": "assistant", "content": "", "tool_calls": CALL}]
+    with pytest.raises(DataError, match="template plain has no form for tools, and would leave out add"):
+        plain.render(said("user", "assistant"), tools, training=True)
+    with pytest.raises(DataError, match="no form for calls of tools, and would leave out"):
+        plain.render(called, training=True)
+    whole = ChatTemplate("whole", "{{ messages | tojson }}", ("!",))
+    assert "tool_calls" in whole.render(called, training=True).text
