@@ -90,6 +90,9 @@ lint: setup  ## style, types, generated files
 bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 	$(BIN)/python tests/bench
 
+messages: setup  ## bring the catalogues of messages up to date with the code; L=zh
+	$(BIN)/python docs/messages.py $(or $(L),zh)
+
 generate: setup  ## write the generated files anew
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/template_table.py
