@@ -50,7 +50,7 @@ def rows(count: int, seed: int, training: bool) -> list[dict[str, object]]:
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, some in {"train": rows(240, 0, True), "test": rows(40, 1, False)}.items():
+    for name, some in {"train": rows(240, 0, True), "test": rows(200, 1, False)}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
 
 
