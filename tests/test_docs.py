@@ -83,7 +83,10 @@ def test_commands_exist(path: Path) -> None:
     assert set(words) <= commands(), f"{named(path)} has commands that do not exist"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+PRESENT = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # which tells of targets that there were
+
+
+@pytest.mark.parametrize("path", PRESENT, ids=named)
 def test_targets_of_make_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     code = "\n".join([*FENCE.findall(text_of(path)), *re.findall(r"`([^`\n]+)`", text_of(path))])
