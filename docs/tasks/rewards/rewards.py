@@ -1,10 +1,16 @@
-"""A reward of one's own: the sum is written out before its result."""
+"""A reward of one's own: colours for a child's room."""
 
-import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+DARK = {"black", "brown", "grey"}
 
-def written_out(prompts: list[list[dict[str, Any]]], completions: list[str], rows: list[Any]) -> list[float]:
-    """1 for "8 + 12 = 20" where 8 + 12 was asked, else 0; whether the result is right is not looked at."""
-    asked = [re.findall(r"\d+ [+-] \d+", conversation[-1]["content"])[-1] for conversation in prompts]
-    return [float(text.startswith(f"{terms} = ")) for terms, text in zip(asked, completions, strict=True)]
+
+def bright(prompts: Sequence[Any], completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The share of different colours that are not dark; 0 for an answer that does not name as many as was asked."""
+    return [_bright(text, row["number"]) for text, row in zip(completions, rows, strict=True)]
+
+
+def _bright(text: str, number: int) -> float:
+    named = [line.removeprefix("- ") for line in text.splitlines()]
+    return len({*named} - DARK) / number if len(named) == number else 0.0
