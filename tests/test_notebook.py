@@ -24,7 +24,7 @@ def stored() -> Any:
 def outputs(cell: Any) -> list[str]:
     """What a cell shows: what it prints, without numbers, and the kinds of what it displays."""
     printed = [output.text for output in cell.get("outputs", ()) if output.get("name") == "stdout"]
-    kinds = [kind for output in cell.get("outputs", ()) for kind in output.get("data", {})]
+    kinds = [kind for output in cell.get("outputs", ()) for kind in sorted(output.get("data", {}))]
     return [_NUMBER.sub("0", "".join(printed)), *kinds]
 
 
