@@ -246,7 +246,7 @@ def test_folder_of_save_to_disk(folder):
     import datasets
 
     made = datasets.Dataset.from_dict({"text": ["x", "y"]})
-    datasets.DatasetDict({"train": made, "test": made}).save_to_disk(folder / "saved")
+    datasets.DatasetDict({"train": made, "test": made}).save_to_disk(str(folder / "saved"))
     (name,) = files_of(folder / "saved", split="test")
     assert list(read_records(folder / "saved" / "test" / name)) == [{"text": "x"}, {"text": "y"}]
 

@@ -53,6 +53,11 @@ def _keys(classes: tuple[type, ...]) -> dict[str, Any]:
 
 
 def test_the_keys_are_those_of_trl() -> None:
+    """With the transformers of constraints.txt: half of the keys are its TrainingArguments, which grow."""
+    import transformers
+
+    if not hasattr(transformers.TrainingArguments, "activation_checkpointing"):
+        pytest.skip(f"the keys are of transformers 5.23, installed is {transformers.__version__}")
     assert json.loads(FILE.read_text(encoding="utf-8")) == json.loads(json.dumps(derive()))
 
 
