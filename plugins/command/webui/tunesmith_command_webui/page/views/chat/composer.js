@@ -19,7 +19,7 @@ export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSyst
   const field = useRef();
   const picker = useRef();
   const write = (next) => {
-    sessionStorage.setItem(DRAFT, next); // at once: an effect comes after the next frame, which a reload does not wait for
+    sessionStorage.setItem(DRAFT, next); // at once, for an effect comes after a frame, and a reload may be before that
     set(next);
   };
   useEffect(() => {
