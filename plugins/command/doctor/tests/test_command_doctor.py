@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from tunesmith import __version__
 from tunesmith.catalog import Catalog, Entry
 from tunesmith_command_doctor import Doctor, Env, combinations, installed, libraries, machine, settings, torch_device
+from tunesmith_command_doctor.found import Finding
 from tunesmith_command_doctor.installed import Distribution, Installed
 from tunesmith_command_doctor.machine import Nvidia
-from tunesmith_command_doctor.report import Finding, Report, private
+from tunesmith_command_doctor.report import Report, private
 from tunesmith_library_testing import CommandSuite
 
 

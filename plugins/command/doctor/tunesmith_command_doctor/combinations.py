@@ -8,9 +8,9 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from tunesmith_command_doctor.found import Finding
 from tunesmith_command_doctor.installed import Installed
 from tunesmith_command_doctor.machine import Nvidia
-from tunesmith_command_doctor.report import Finding
 
 _FOR_NUMPY_2 = {"pandas": "2.2.2", "scipy": "1.13", "scikit-learn": "1.4.2", "matplotlib": "3.8.4", "pyarrow": "16.1"}
 """The first versions that were compiled for numpy 2; earlier ones end in `numpy.dtype size changed`."""

@@ -12,7 +12,7 @@ from tunesmith import TunesmithError, __version__
 from tunesmith.catalog import Catalog, Entry
 from tunesmith_library_configuration.strays import described
 
-from tunesmith_command_doctor.report import Facts, Finding
+from tunesmith_command_doctor.found import Facts, Finding
 
 _MANY = 24  # names of a kind that are listed
 

@@ -11,8 +11,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from tunesmith_command_doctor.found import Facts, Finding
 from tunesmith_command_doctor.installed import Distribution, Installed
-from tunesmith_command_doctor.report import Facts, Finding
 
 _MANY = 4  # askers that are named
 

@@ -18,7 +18,7 @@ from tunesmith_library_caching.places import ARCHIVES, DATASETS, STORES, kept_in
 from tunesmith_library_estimates.at_hand import accelerators, processor, threads
 from tunesmith_library_estimates.room import of_host
 
-from tunesmith_command_doctor.report import Facts, Finding
+from tunesmith_command_doctor.found import Facts, Finding
 
 _SCARCE, _LITTLE = 1e9, 10e9  # bytes of a disk: less than a checkpoint of a small model, of a usual one
 _SHARED = 512 * 2**20  # bytes of /dev/shm that a few workers of data take

@@ -12,18 +12,7 @@ from typing import Any
 
 from tunesmith_library_configuration.secrets import hidden
 
-Facts = dict[str, str]
-"""What there is, by name."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong, or that one should know, and what to do about it."""
-
-    about: str  # a library, a plugin, a setting
-    message: str  # what is so, and what comes of it
-    advice: str  # the next command, or what to change
-    wrong: bool = True  # else it is only worth knowing
+from tunesmith_command_doctor.found import Facts, Finding
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tunesmith.catalog import Catalog
 from tunesmith_library_configuration.secrets import names_secret
 
-from tunesmith_command_doctor.report import Facts, Finding
+from tunesmith_command_doctor.found import Facts, Finding
 
 _BEGIN = (
     "TUNESMITH_",

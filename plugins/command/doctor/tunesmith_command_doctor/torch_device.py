@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from tunesmith_command_doctor.report import Facts, Finding
+from tunesmith_command_doctor.found import Facts, Finding
 
 _SECONDS = 120.0
 _CODE = """
