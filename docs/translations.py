@@ -16,7 +16,7 @@ _STAMP = re.compile(r"\A<!-- of: (\S+) ([0-9a-f]{12}) -->\n")
 
 ENGLISH_ONLY = (
     *("docs/architecture.md", "docs/benchmarks.md", "docs/commands.md", "docs/decisions.md", "docs/hooks.md"),
-    *("docs/interface.md", "docs/plugins.md", "docs/publishing.md", "docs/releasing.md", "docs/reliability.md"),
+    *("docs/interface.md", "docs/plugins.md", "docs/publishing.md", "docs/releasing.md"),
     *("docs/third-party.md", "docs/tutorial.md", "docs/types.md"),
 )
 """Pages for authors and for those who look after the project; so are all of docs/kinds/."""
