@@ -222,6 +222,26 @@ def test_a_busy_server_is_asked_again_and_a_wrong_name_is_told(folder: Path) -> 
         chosen(["a", "b"], None, "here")
 
 
+def test_a_server_that_loads_its_model_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers 503 for longer than a busy one is asked again, or is not there yet."""
+    monkeypatch.setattr("tunesmith_command_verify.client._PAUSE", 0.001)
+    with serving(Transformers(folder)) as server:
+        server.replies += [(503, {})] * 20
+        Client(server.url).wait(30)
+        assert not server.replies and len(server.heard) == 21
+        server.respond = lambda *_: (503, {})
+        with pytest.raises(TunesmithError, match=r"status 503, and did so for 0\.01 s\.\n.*--wait SECONDS"):
+            Client(server.url).wait(0.01)
+        server.respond = lambda *_: (401, {})
+        Client(server.url).wait(30)  # it runs; what it wants is said where it is asked
+    with pytest.raises(TunesmithError, match="refuses connections, and did so"):
+        Client(server.url).wait(0.01)
+    assert caplog.messages[0].endswith("answers with status 503; waiting 30 s for it to start (--wait)")
+    assert len(caplog.messages) == 3
+
+
 @pytest.mark.parametrize(
     ("reply", "told"),
     [

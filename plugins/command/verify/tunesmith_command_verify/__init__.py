@@ -17,6 +17,7 @@ class Verify:
 
         tolerance = click.FloatRange(0, 100)
         seconds = click.FloatRange(0, 86_400, min_open=True)
+        waiting = click.FloatRange(0, 86_400)
 
         @click.command("verify")
         @click.argument("run", metavar="RUN")
@@ -25,6 +26,7 @@ class Verify:
         @click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the server's key.")
         @click.option("--tolerance", type=tolerance, default=0.1, show_default=True, help="Mean difference in nats.")
         @click.option("--timeout", type=seconds, default=120.0, show_default=True, help="Seconds for one answer.")
+        @click.option("--wait", type=waiting, default=120.0, show_default=True, help="Seconds for a server to start.")
         @click.option("--json", "as_json", is_flag=True, help="Print everything that was found as JSON.")
         @click.pass_context
         def command(context: click.Context, /, run: str, as_json: bool, tolerance: float, **server: Any) -> None:

@@ -15,6 +15,8 @@ from tunesmith import TunesmithError
 from tunesmith.messages import logger
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # after which another attempt may do better
+_STARTING = frozenset({502, 503})  # what a server that loads its model, or a proxy before it, answers
+_PAUSE = 1.0  # seconds until a server that starts is looked at again
 _ATTEMPTS = 4
 _LONGEST_WAIT = 30.0  # seconds that a server may ask to be left alone
 _LARGEST = 64 * 2**20  # bytes of an answer
@@ -62,6 +64,42 @@ class Client:
         path = parts.path.rstrip("/")
         self.root = f"{parts.scheme}://{parts.netloc}{path if path.endswith('/v1') else f'{path}/v1'}"
         self._key, self._timeout = key, timeout
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the server takes requests: while it loads a model it refuses connections, or answers 503.
+
+        What it answers then is not looked at: `models` says what is wrong with it.
+
+        Args:
+            seconds: to wait at most; 0 does not look.
+
+        Raises: TunesmithError when it has not started by then.
+        """
+        end, told = time.monotonic() + seconds, False
+        while seconds and (reason := self._starting()) is not None:
+            if time.monotonic() >= end:
+                raise TunesmithError(
+                    f"{self.root} {reason}, and did so for {seconds:g} s.\n"
+                    "  is the server running there? --wait SECONDS waits longer for one that loads its model"
+                )
+            if not told:
+                logger.warning("%s %s; waiting %g s for it to start (--wait)", self.root, reason, seconds)
+                told = True
+            time.sleep(min(_PAUSE, max(0.0, end - time.monotonic())))
+
+    def _starting(self) -> str | None:
+        """Why a server seems to be starting; None of one that runs, whatever it answers."""
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        request = urllib.request.Request(f"{self.root}/models", headers=headers)
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=self._timeout):
+                return None
+        except urllib.error.HTTPError as error:
+            with error:
+                return f"answers with status {error.code}" if error.code in _STARTING else None
+        except (OSError, http.client.HTTPException) as error:
+            refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)
+            return "refuses connections" if refused else None
 
     def models(self) -> list[str] | None:
         """The names of what it serves; None where it does not tell.

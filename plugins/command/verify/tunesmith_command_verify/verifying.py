@@ -27,7 +27,13 @@ _PLAIN = ("system", "user", "assistant")
 
 
 def verified(
-    run: str, url: str, model: str | None, api_key_env: str | None, tolerance: float, timeout: float
+    run: str,
+    url: str,
+    model: str | None,
+    api_key_env: str | None,
+    tolerance: float,
+    timeout: float,
+    wait: float = 0.0,
 ) -> Findings:
     """Compare what a server answers with the trained model.
 
@@ -35,10 +41,13 @@ def verified(
         model: its name on the server; None where that has one.
         api_key_env: the variable that holds the key.
         tolerance: nats by which log-probabilities may differ on the mean.
+        timeout: seconds for one answer.
+        wait: seconds for a server to start that refuses connections, or answers 503.
 
     Raises: TunesmithError when the server cannot be asked, or nothing of its answers can be compared.
     """
     client = Client(url, _key(api_key_env), timeout)
+    client.wait(wait)
     name = chosen(client.models(), model, client.root)
 
     import tunesmith
