@@ -70,8 +70,11 @@ def _of_positions(merged: Path) -> str:
     rope = (config.get("text_config") or config).get("rope_parameters") or {}
     parts = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
     scaled = {str(part["rope_type"]) for part in parts if part.get("rope_type", "default") != "default"}
-    said = f"\n  positions are scaled here (rope_type={', '.join(sorted(scaled))}), which the builder gets wrong for"
-    return f"{said} some models;\n  exporter=merged writes this one" if scaled else ""
+    if not scaled:
+        return ""
+    types = ", ".join(sorted(scaled))
+    said = f"positions are scaled here (rope_type={types}), which the builder gets wrong for some models"
+    return f"\n  {said}\n  exporter=merged writes this one"
 
 
 def _tokenizer(folder: Path) -> Any:
