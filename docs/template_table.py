@@ -1,4 +1,6 @@
-"""The table in docs/templates.md, from a run of the checks: `python docs/template_table.py`; `--check` writes nothing.
+"""The table in docs/templates.md and its Chinese page, from a run of the checks: `python docs/template_table.py`.
+
+`--check` writes nothing.
 
 Every template of this repository is rendered and checked as its tests do, and compared with what its model's own
 template makes of the same conversations, where `renderings.json` beside the tests has that.
@@ -7,6 +9,7 @@ template makes of the same conversations, where `renderings.json` beside the tes
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -26,6 +29,19 @@ from tunesmith_library_chat.subjects import Subject
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/templates.md"
+CHINESE = ROOT / "docs/templates.zh.md"
+HEADINGS: Mapping[str, str] = {
+    "name": "名称",
+    "single": "单轮",
+    "multi-turn": "多轮",
+    "system": "系统消息",
+    "tools": "工具",
+    "parallel tools": "并行工具",
+    "thinking": "思考",
+    "media marks": "媒体标记",
+    "models": "模型",
+}
+"""The columns in Chinese."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "single": ("single", "single_answer", "white"),
     "multi-turn": ("multi", "multi_prompt"),
@@ -125,28 +141,36 @@ def served() -> dict[str, list[str]]:
     return found
 
 
-def page() -> str:
-    """The page with its table anew."""
+def rows() -> list[str]:
+    """The lines of the table below its headings."""
     sources.now = lambda: datetime.datetime(2026, 1, 2)  # the day of the official renderings
-    lines = [f"| name | {' | '.join(COLUMNS)} | models |", "|---" * (len(COLUMNS) + 2) + "|"]
     models = served()
-    lines += [row(cls, folder, models.get(cls.traits.name, [])) for cls, folder in templates()]
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_START)
+    return [row(cls, folder, models.get(cls.traits.name, [])) for cls, folder in templates()]
+
+
+def page(file: Path, lines: list[str]) -> str:
+    """A page with its table anew."""
+    names = ["name", *COLUMNS, "models"]
+    if file == CHINESE:
+        names = [HEADINGS[name] for name in names]
+        lines = [re.sub(r" and (\d+) more \|$", r" 等，另有 \1 个 |", line) for line in lines]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|", *lines]
+    before, _, rest = file.read_text(encoding="utf-8").partition(_START)
     return f"{before}{_START}\n\n" + "\n".join(lines) + f"\n\n{_END}" + rest.partition(_END)[2]
 
 
 def main(check: bool) -> int:
-    """Write the page, or only say that it is stale."""
-    text = page()
-    if PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    if check:
-        print("stale, run make generate: docs/templates.md")
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
-    print("written: docs/templates.md")
-    return 0
+    """Write the pages, or only say which are stale."""
+    lines, stale = rows(), 0
+    for file in (PAGE, CHINESE):
+        text = page(file, lines)
+        if file.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        if not check:
+            file.write_text(text, encoding="utf-8")
+        print(f"{'stale, run make generate' if check else 'written'}: {file.relative_to(ROOT)}")
+    return int(check and stale > 0)
 
 
 if __name__ == "__main__":
