@@ -9,4 +9,4 @@ Kind = Literal["image", "video", "audio"]
 
 def a(kind: Kind) -> str:
     """`an image`."""
-    return f"a {kind}" if kind == "video" else f"an {kind}" if kind == "image" else "a sound"
+    return "a video" if kind == "video" else "an image" if kind == "image" else "a sound"

@@ -138,7 +138,7 @@ class Runs:
         Raises: TunesmithError where it is at work, named by others, or the new name is taken or none.
         """
         place, target = place_of(self._workspace, name), free_place(self._workspace, to)
-        self._refuse_named(place, "renamed")
+        self._refuse_named(place, said="is not renamed")
         self._refuse_working(name)
         move(place.path, target)
         self._notes.move(name, to)
@@ -156,7 +156,7 @@ class Runs:
         self._refuse_working(name)
         refuse_busy(place.path)
         if not anyway:
-            self._refuse_named(place, "deleted")
+            self._refuse_named(place, said="is not deleted")
         identity = self.trash.add(name, place.path, self._notes.all().get(name, {}))
         self._notes.forget(name)
         return identity
@@ -217,13 +217,13 @@ class Runs:
             if job.run == name and job.state in _AT_WORK:
                 raise TunesmithError(f"{name} is at work: job {job.id} ({job.kind}) is {job.state}.\nstop it first")
 
-    def _refuse_named(self, place: Place, what: str) -> None:
+    def _refuse_named(self, place: Place, said: str) -> None:
         others = {other.name: facts.config for other, facts in self._index.look()}
         found = named_by(place, others, self._workspace)
         if found:
             lines = "\n".join(f"  {name}: {key}" for name, key in found[:10])
             raise NamedByOthers(
-                f"{place.name} is not {what}, since other runs name it, and would not find it:\n{lines}"
+                f"{place.name} {said}, since other runs name it, and would not find it:\n{lines}"
             )
 
 
