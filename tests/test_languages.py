@@ -131,6 +131,15 @@ def test_the_most_specific_message_counts() -> None:
     assert catalogue.text("x cannot be read: it is locked") == "A"
 
 
+def test_a_short_message_is_found_in_no_sentence_of_others() -> None:
+    catalogue = Catalogue()
+    catalogue.add([("{count} in {owner}", "{owner} 中 {count} 个"), ("in {folder}: {names}", "{folder} 中有：{names}")])
+    assert catalogue.text("3 of them in my own set") == "my own set 中 3 of them 个"
+    assert catalogue.text("in a: b, c, d, e, f, g") == "a 中有：b, c, d, e, f, g"
+    foreign = "expected all tensors to be on one device in a batch"
+    assert catalogue.text(foreign) == foreign
+
+
 def test_errors_help_and_tables_are_told_in_chinese(chinese: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "--hepl"]) == 2
     assert "错误：tunesmith train 没有选项 --hepl。" in capsys.readouterr().err

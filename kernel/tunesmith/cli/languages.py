@@ -23,6 +23,7 @@ VARIABLES = ("TUNESMITH_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _BRACES = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 _ENTRY = re.compile(r'(msgid|msgstr)? ?"(.*)"$')
 _WORD = re.compile(r"[^\W\d_]{2}")
+_LITTLE, _FEW = 5, 4  # a message with so few characters of its own has names and numbers of so few words in its fields
 
 
 def language() -> str:
@@ -83,6 +84,10 @@ class _Message:
         """How many characters have to be the same."""
         return sum(map(len, self.literals))
 
+    def may_hold(self, values: Iterable[str]) -> bool:
+        """Whether it is this message: `{count} in {file}` is none of the sentences of others that have an `in`."""
+        return self.weight > _LITTLE or all(len(value.replace(", ", ",").split()) <= _FEW for value in values)
+
     @cached_property
     def longest(self) -> str:
         return max(self.literals, key=len)
@@ -140,7 +145,7 @@ class Catalogue:
             return self.exact[text]
         for message in self._messages:
             matched = message.longest in text and message.pattern.fullmatch(text)
-            if matched:
+            if matched and message.may_hold(matched.groups()):
                 values = {name: self._value(value) for name, value in matched.groupdict().items()}
                 return _filled(message.translated, values)
         return None
