@@ -222,9 +222,7 @@ class Runs:
         found = named_by(place, others, self._workspace)
         if found:
             lines = "\n".join(f"  {name}: {key}" for name, key in found[:10])
-            raise NamedByOthers(
-                f"{place.name} {said}, since other runs name it, and would not find it:\n{lines}"
-            )
+            raise NamedByOthers(f"{place.name} {said}, since other runs name it, and would not find it:\n{lines}")
 
 
 def _values(rows: Sequence[Row]) -> dict[str, list[str]]:
