@@ -61,6 +61,16 @@ def test_draws_what_is_chosen(metrics: list[str], panels: list[str], runs: list[
     assert [word for word in drawn if word in every] == panels and drawn.count("epoch") == len(panels)
 
 
+def test_the_only_set_of_an_evaluation_is_drawn_once(tmp_path: Path) -> None:
+    """`eval_loss` repeats `eval_test_loss` there; who asks for it by its name gets it."""
+    records = [{"step": step, "loss": 2.0, "eval_test_loss": 1.0, "eval_loss": 1.0} for step in (1, 2)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    drawn = words(plotted([str(tmp_path)], str(tmp_path / "a.svg"), ["loss"], 0.0, "step"))
+    assert "evaluation test" in drawn and "evaluation" not in drawn
+    drawn = words(plotted([str(tmp_path)], str(tmp_path / "b.svg"), ["eval_loss"], 0.0, "step"))
+    assert "evaluation" in drawn and "evaluation test" not in drawn
+
+
 @pytest.mark.parametrize(
     ("output", "metrics", "axis", "said"),
     [

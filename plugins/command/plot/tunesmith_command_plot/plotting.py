@@ -9,7 +9,7 @@ from pathlib import Path
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith_library_plotting.drawing import FORMATS, draw
-from tunesmith_library_plotting.panels import Curves, asked
+from tunesmith_library_plotting.panels import Curves, asked, part
 from tunesmith_library_plotting.reading import Recorded, read
 
 MOST_PANELS = 12
@@ -49,14 +49,20 @@ def _chosen(runs: Sequence[Recorded], metrics: Sequence[str]) -> list[Recorded]:
     if missing:
         raise TunesmithError(f"{missing[0]} is logged by none of these runs.\n  {choices(missing[0], sorted(names))}")
     return [
-        replace(run, curves={n: points for n, points in curves.items() if any(_is_of(n, each) for each in metrics)})
+        replace(run, curves={n: points for n, points in curves.items() if _is_asked(n, run, metrics)})
         for run, curves in zip(runs, every, strict=True)
     ]
 
 
+def _is_asked(name: str, run: Recorded, metrics: Sequence[str]) -> bool:
+    """Whether a curve is drawn: one that repeats another, as `eval_loss` that of the only set, only by its own name."""
+    repeats = part(name) is not None and name not in run.curves
+    return name in metrics or (not repeats and any(_is_of(name, each) for each in metrics))
+
+
 def _is_of(name: str, metric: str) -> bool:
-    part = asked(name)
-    return metric in (name, part.metric, part.panel)
+    found = asked(name)
+    return metric in (name, found.metric, found.panel)
 
 
 def _known(runs: Sequence[Recorded]) -> list[Recorded]:
