@@ -108,7 +108,7 @@ def test_the_processor_that_writes_them_needs_no_package(tmp_path: Path) -> None
     metadata = [{"total_num_frames": 2, "fps": 1.0, "frames_indices": [0, 1], "duration": 2.0}]
     clip = np.stack([picture(5)] * 2)
     made = processor(
-        text=["<video>"], videos=[clip], video_metadata=metadata, do_sample_frames=False, return_tensors="pt"
+        text=["<video>"], videos=[[clip]], video_metadata=metadata, do_sample_frames=False, return_tensors="pt"
     )
     assert "following series of two frames" in processor.tokenizer.decode(made["input_ids"][0])
 

@@ -123,10 +123,16 @@ def _module_of(name: str) -> str | None:
     pattern = f"*/{kind.lower()}_processing_*.py" if kind else "*/processing_*.py"
     files = sorted((Path(transformers.__file__).parent / "models").glob(pattern))
     sources = {file: file.read_text(encoding="utf-8") for file in files}
-    if any(f"class {name}Pil(" in source for source in sources.values()):
+    if any(f"class {name}Pil(" in source for source in sources.values()) and not _is_withheld(f"{name}Pil"):
         return None
     found = [file for file, source in sources.items() if f"class {name}(" in source and (kind or _NEEDED in source)]
     return f"transformers.models.{found[0].parent.name}.{found[0].stem}" if found else None
+
+
+def _is_withheld(name: str) -> bool:
+    """Whether transformers takes a class for one that needs torchvision. 5.17 does so of some that need PIL
+    alone, since their documentation names a class that needs it."""
+    return bool(getattr(getattr(importlib.import_module("transformers"), name), "is_dummy", False))
 
 
 @contextlib.contextmanager
@@ -141,6 +147,8 @@ def _lent() -> Iterator[None]:
         importlib.import_module(f"transformers.{name}")
         for name in ("image_processing_backends", "video_processing_utils")
     )
+    # what transformers takes a processor of videos for; before 5.19 it needs torchvision itself
+    expected = "VideoProcessorMixin" if hasattr(videos, "VideoProcessorMixin") else "BaseVideoProcessor"
     lending: dict[Any, dict[str, Any]] = {
         images: {
             "tvF": transforms,
@@ -151,7 +159,7 @@ def _lent() -> Iterator[None]:
         },
         videos: {"tvF": transforms},
         # which makes itself anew while it is first imported
-        importlib.import_module("transformers"): {"VideoProcessorMixin": videos.VideoProcessorMixin},
+        importlib.import_module("transformers"): {expected: getattr(videos, expected)},
     }
     for module, values in lending.items():
         vars(module).update(values)

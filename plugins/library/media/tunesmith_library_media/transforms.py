@@ -102,7 +102,9 @@ def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     return image[..., top : top + height, left : left + width]
 
 
-def normalize(image: Tensor, mean: Tensor | Sequence[float], std: Tensor | Sequence[float], inplace: bool) -> Tensor:
+def normalize(
+    image: Tensor, mean: Tensor | Sequence[float], std: Tensor | Sequence[float], inplace: bool = False
+) -> Tensor:
     """(image - mean) / std, by channel. Args: image: (..., channels, height, width), floating point."""
     centre, spread = (torch.as_tensor(each, dtype=image.dtype).to(image.device).view(-1, 1, 1) for each in (mean, std))
     return (image.sub_(centre) if inplace else image.sub(centre)).div_(spread)

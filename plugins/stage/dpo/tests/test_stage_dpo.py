@@ -12,6 +12,7 @@ import torch
 from tunesmith import TunesmithError
 from tunesmith.errors import ConfigError
 from tunesmith.types import DatasetSplits, TrainingJob
+from tunesmith_library_chat.chatml import CHATML as WITH_TOOLS
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, TOOLS, StubPlan, load_plain, records
 from tunesmith_library_training.reference import Reference
@@ -37,8 +38,8 @@ def adapted(model: Any, **options: Any) -> Any:
     return get_peft_model(model, LoraConfig(**{"r": 4, "target_modules": "all-linear", **options}))
 
 
-def examples(tokenizer: Any, stage: Any = None, rows: Any = ROWS) -> list[dict[str, Any]]:
-    columns = (stage or DirectPreference()).encode(rows=rows, processor=tokenizer, template=CHATML.bind(tokenizer))
+def examples(tokenizer: Any, stage: Any = None, rows: Any = ROWS, template: Any = CHATML) -> list[dict[str, Any]]:
+    columns = (stage or DirectPreference()).encode(rows=rows, processor=tokenizer, template=template.bind(tokenizer))
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
@@ -63,11 +64,11 @@ def test_only_the_answers_are_trained(tiny_bpe: Any) -> None:
     """Also where the prompt holds turns of the assistant, and tools are offered."""
     history = [*({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}), *ROWS[0]["prompt"]]
     row = {**ROWS[0], "prompt": history, "tools": list(TOOLS)}
-    (encoded,) = examples(tiny_bpe, rows=[row])
+    (encoded,) = examples(tiny_bpe, rows=[row], template=WITH_TOOLS)
     for name in ("chosen", "rejected"):
         trained = [label for label in encoded[f"{name}_labels"] if label != -100]
         assert tiny_bpe.decode(trained) == row[name][0]["content"] + "<|im_end|>"
-        whole = CHATML.render([*history, *row[name]], row["tools"]).text
+        whole = WITH_TOOLS.render([*history, *row[name]], row["tools"]).text
         assert tiny_bpe.decode(encoded[f"{name}_input_ids"]) == whole
 
 
