@@ -83,6 +83,7 @@ def test_an_empty_file_is_an_empty_mapping(file, text):
         ("a: &x [*x]\n", r"an alias \(\*name\) stands inside its own anchor"),
         ("a: *nowhere\n", r"c\.yaml:1: this is not YAML: found undefined alias"),
         ("a: 1\n---\nb: 2\n", r"c\.yaml:2: this is not YAML: but found another document"),
+        ("a: 1\nb: {num_cycles:1}\n", r"c\.yaml:2: num_cycles:1 is one key .* no blank.*\.\nwrite num_cycles: 1"),
     ],
 )
 def test_mistakes_are_named_with_their_line(file, text, message):
@@ -133,6 +134,14 @@ def test_what_is_no_key(text):
 def test_an_override_that_is_no_yaml_is_the_text_that_was_typed(text):
     value, origins = read_value(text, "command line")
     assert value == text and origins[Key()].text == text and origins[Key()].fault
+
+
+def test_a_colon_without_a_blank():
+    """It is told where it is meant; a key in quotes, an address and a key with a value are taken as they are."""
+    value, origins = read_value("{a: 1, b:2}", "command line")
+    assert value == "{a: 1, b:2}" and origins[Key()].fault.endswith("write b: 2")
+    for text in ('{"a:1"}', "{http://x}", "{a:1: 2}", "{C:/x}", "{a: }", "{a}"):
+        assert isinstance(read_value(text, "command line")[0], dict), text
 
 
 @pytest.mark.parametrize("text", ["a # b", "# a", "8 # eight", "[a] # b", '"a" # b', "---", "a\n..."])

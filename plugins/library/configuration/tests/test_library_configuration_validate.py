@@ -97,6 +97,8 @@ def test_what_is_right_is_taken_over_without_a_warning(values, expected):
         ({"size": [1]}, "thing.size", "thing.size cannot be [1].", "type: int | str"),
         ({"path": {"a": 1}}, "thing.path", "thing.path cannot be {'a': 1}.", "type: str"),
         ({"entries": {"path": "a"}}, "thing.entries", "thing.entries cannot be {'path': 'a'}.", "type: list[mapping]"),
+        ({"entries": {"0": {"path": "a"}}}, "thing.entries", "cannot be {'0':", "write 'thing.entries[0].path=a'"),
+        ({"names": {"2": "b"}}, "thing.names", "cannot be {'2': 'b'}.", "in brackets: write 'thing.names[2]=b'"),
         ({"entries": [3]}, "thing.entries[0]", "thing.entries[0] cannot be 3.", "or a string for its path"),
         ({"entries": ["a", {"pth": "b", "path": "c"}]}, "thing.entries[1].pth", "no option pth.", "mean path?"),
         ({"entries": [{"path": "a", "weight": "x"}]}, "thing.entries[0].weight", "weight cannot be 'x'.", "float"),

@@ -66,6 +66,7 @@ _Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, _NUMBERS)
 _Loader.add_constructor(f"{_TAG}int", _Loader.whole)
 _Loader.add_constructor(f"{_TAG}float", _Loader.fraction)
 
+_NO_BLANK = re.compile(r"([\w.-]+):([^\s:/\\].*)")  # no address, and no drive of Windows
 _NULLS = ("", "~", "null", "Null", "NULL")
 _ADDED = "!added"  # a list whose items stand behind those of the option's default
 _KNOWN = ("str", "int", "float", "bool", "null", "merge", "value", "seq", "map")
@@ -200,6 +201,7 @@ class _Reader:
             size += sum(self._check(item, key / index) for index, item in enumerate(node.value))
         elif isinstance(node, yaml.MappingNode):
             self._refuse_duplicates(node, key)
+            self._refuse_missing_blanks(node)
             size += sum(self._check(value, key / name.value) for name, value in node.value)
         if node.tag not in _PLAIN:
             raise ConfigError(f"{self._place(node)}: {key} is a {node.tag.removeprefix(_TAG)}, not plain data.")
@@ -220,6 +222,14 @@ class _Reader:
                 first = f"first in line {seen[name]}"
                 raise ConfigError(f"{self._place(name_node)}: {key / name} is written twice, {first}.")
             seen[name] = line
+
+    def _refuse_missing_blanks(self, node: yaml.MappingNode) -> None:
+        """`{num_cycles:1}` is YAML: one key, `num_cycles:1`, without a value."""
+        for name_node, value_node in node.value:
+            found = _NO_BLANK.fullmatch(name_node.value)
+            if found and name_node.style is None and value_node.start_mark.index == value_node.end_mark.index:
+                problem = f"{name_node.value} is one key without a value, for there is no blank behind its colon"
+                raise ConfigError(f"{self._place(name_node)}: {problem}.\nwrite {found[1]}: {found[2]}")
 
     def _construct(self, node: yaml.Node, key: Key) -> Any:
         self.origins[key] = self._origin(node)

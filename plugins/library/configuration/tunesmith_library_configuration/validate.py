@@ -209,10 +209,22 @@ def _wrong_type(key: Key, annotation: Any, value: Any, origin: Origin | None) ->
         advice += f"\n{TO_WRITE_IT}"
     elif origin and origin.fault:
         advice += f"\nthis is not YAML: {origin.fault}"
+    elif isinstance(value, Mapping) and value and all(str(name).isdecimal() for name in value):
+        advice += f"\nthe number of an item stands in brackets: write {_item(key, value)}"
     elif isinstance(value, list | Mapping) and str in members_of(annotation):
         text = origin.text if origin and origin.text else "…"
         advice += f"\nif it is a text, put it in quotes: {key[-1]}: {quoted(text)}"
     return Problem(key, f"{key} cannot be {_shown(value)}.", advice)
+
+
+def _item(key: Key, value: Mapping[str, Any]) -> str:
+    """`data.train.0.path=x` as it is meant: `data.train[0].path=x`."""
+    number, inner = next(iter(value.items()))
+    place = key / int(number)
+    while isinstance(inner, Mapping) and len(inner) == 1:
+        name, inner = next(iter(inner.items()))
+        place /= name
+    return line_of(str(place), inner, None)
 
 
 def _literals(member: Any) -> tuple[Any, ...]:
