@@ -13,6 +13,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+_SHOWN = (
+    "__call__",
+    "__iter__",
+    "__aiter__",
+    "__await__",
+    "__enter__",
+    "__getitem__",
+    "__len__",
+)  # of methods that begin with _
 _ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 
@@ -149,7 +158,7 @@ def _member(lines: list[str], node: ast.stmt) -> Member | None:
             return None
         default = None if node.value is None else _default(node.value)
         return Member(node.target.id, _without_metadata(annotation), default, _comment(lines, node))
-    if not isinstance(node, ast.FunctionDef) or (node.name.startswith("_") and node.name != "__call__"):
+    if not isinstance(node, ast.FunctionDef) or (node.name.startswith("_") and node.name not in _SHOWN):
         return None
     marks = {ast.unparse(mark).rpartition(".")[2] for mark in node.decorator_list}
     answer = ast.unparse(node.returns) if node.returns else "Any"

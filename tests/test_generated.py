@@ -96,6 +96,34 @@ def test_names_of_the_public_interface_exist() -> None:
     assert not missing
 
 
+def _promised() -> set[str]:
+    page = (ROOT / "docs/interface.md").read_text(encoding="utf-8")
+    return set(re.findall(r"`(tunesmith_library_\w+(?:\.\w+)+)`", page.partition("## You need")[2]))
+
+
+def _exported(library: str) -> set[str]:
+    """What a library has in its `__all__`."""
+    file = ROOT / "plugins/library" / library.removeprefix("tunesmith_library_") / library / "__init__.py"
+    lists = [node.value for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.Assign)]
+    return {f"{library}.{name}" for value in lists if isinstance(value, ast.List) for name in ast.literal_eval(value)}
+
+
+def test_what_examples_import_is_promised() -> None:
+    """Whoever copies a page's example stands on nothing that may go away unsaid."""
+    pages = [*ROOT.glob("docs/kinds/*.md"), *(ROOT / "docs" / f"{name}.md" for name in ("plugins", "tutorial", "rows"))]
+    imports = r"^ *from (tunesmith_library_\w+)((?:\.\w+)*) import ([\w, ]+)"
+    used = {
+        (library, f"{library}{module}.{name.strip()}")
+        for page in pages
+        for library, module, names in re.findall(imports, page.read_text(encoding="utf-8"), re.M)
+        for name in names.split(",")
+    }
+    assert len(used) > 40
+    missing = {name for library, name in used if name not in _promised() | _exported(library)}
+    suite = re.compile(r"tunesmith_library_testing\.(suites\.\w+\.)?\w+Suite")  # promised as a whole
+    assert not {name for name in missing if not suite.fullmatch(name)}, "add it to the table of docs/interface.md"
+
+
 @pytest.fixture
 def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The program as a module, with an empty repository."""

@@ -102,9 +102,11 @@ class ChatTemplate(Protocol):
         tools: Sequence[Mapping[str, Any]] | None = None,
         *,
         add_generation_prompt: bool = False,
+        training: bool = False,
         **variables: Any,
     ) -> Any:
-        """A conversation as text: its `.text`, and the assistant's `.spans` in it.
+        """A conversation as text, with `training` as it is learned: a `tunesmith_library_chat.template.Rendered`, with
+        its `.text`, and the assistant's `.spans` in it.
 
         Raises: DataError when the template refuses the conversation.
         """

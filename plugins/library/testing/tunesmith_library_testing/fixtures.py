@@ -9,6 +9,12 @@ from typing import Any
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The marks that suites use, and whoever writes a plugin may use beside them."""
+    config.addinivalue_line("markers", "slow: takes long, such as a training; leave it out by -m 'not slow'")
+    config.addinivalue_line("markers", "gpu: needs a CUDA device")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _records_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Runs of tests are not remembered as runs of the user's."""
