@@ -67,6 +67,22 @@ def opinions(file: str) -> dict[int, dict[str, Any]]:
     return {row: {name: one.to_json() for name, one in of.opinions.items()} for row, of in marks.items()}
 
 
+def test_words_are_in_the_users_language_and_data_are_as_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNESMITH_LANG", "zh")
+    text = "there is nothing to take back"  # is a message, too
+    write(folder / "said.jsonl", [{"messages": [{"role": "user", "content": text}]}, chat(2)])
+    shown = judged(monkeypatch, "said.jsonl", ["u", "j", "n", "w", "l"])
+    shown += judged(monkeypatch, "said.jsonl", ["j"], everything=True)
+    assert f"user:\n{text}\n" in shown and "没有可撤销的" in shown
+    assert [
+        words for words in ("a b t  成对回答", "第 2 行，共 2 行", "你的意见： label False") if words not in shown
+    ] == []
+    assert "1 个坏" in capsys.readouterr().out
+    assert not any(words in shown for words in ("judged", "skip", "you said", "row"))
+
+
 def test_keys_are_noted_where_the_web_page_has_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other; what no format reads is passed over, and counted."""
     before = (folder / "chats.jsonl").read_bytes()

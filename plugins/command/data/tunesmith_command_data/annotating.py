@@ -15,6 +15,8 @@ from typing import Any
 import click
 from rich.console import Console
 from tunesmith import TunesmithError
+from tunesmith.cli.languages import translate
+from tunesmith.cli.output import say
 from tunesmith.files import replacing
 from tunesmith_library_studio.data.browsing import Wanted, rows_of
 from tunesmith_library_studio.data.editing import noted, progress, saved
@@ -26,21 +28,25 @@ from .keys import Keys
 from .row_view import answer_of, lines_of, plain, sides
 
 _FLAG = "flag"
-_KEYS = {
-    "y n": "good, bad",
-    "a b t": "of a pair: A or B is better, or neither",
-    "1-5": "a rating",
-    "e": "correct the answer in $EDITOR",
-    "f": "flag, or no longer",
-    "s": "skip",
-    "u": "undo",
-    "j k": "next, previous; also space and the arrows",
-    "g": "go to a row",
-    "o": "only rows that you did not judge, or all",
-    "w": "write a version",
-    "q": "quit",
-}
+_KEYS = """\
+  y n    good, bad
+  a b t  of a pair: A or B is better, or neither
+  1-5    a rating
+  e      correct the answer in $EDITOR
+  f      flag, or no longer
+  s      skip
+  u      undo
+  j k    next, previous; also space and the arrows
+  g      go to a row
+  o      only rows that you did not judge, or all
+  w      write a version
+  q      quit"""
 _VERSIONS = {"e": "edits", "l": "labels", "p": "preferences"}
+MESSAGES = (
+    *("{count} good", "{count} bad", "{count} corrected", "{count} ties", "{count} removed", "{count} not judged"),
+    *("{count} without label", "{count} without answer", "{count} without pair"),
+    *("{count} could not be read", "{count} could not be written"),
+)
 
 
 @contextmanager
@@ -75,7 +81,7 @@ def save(file: str, author: str, runs: Path, what: str, only_judged: bool) -> No
 
 def _tell(version: Any) -> None:
     changes = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in version["changes"].items() if count)
-    click.echo(f"done: {version['path']} ({version['rows']:,} rows{f'; {changes}' if changes else ''})")
+    say(f"done: {version['path']} ({version['rows']:,} rows{f'; {changes}' if changes else ''})")
 
 
 class Session:
@@ -97,7 +103,7 @@ class Session:
 
     def run(self, start: int | None = None) -> None:
         """Go on until the person ends it, from where that was the last time."""
-        self.console.print(f"{self.data}: {self.count:,} rows, judged by {self.author}", markup=False)
+        self._say(f"{self.data}: {self.count:,} rows, judged by {self.author}", "")
         self._help()
         self._show(start or self._place())
         try:
@@ -148,7 +154,7 @@ class Session:
         own = self._own().get("tags", [])
         tags = [tag for tag in own if tag != _FLAG] if _FLAG in own else [*own, _FLAG]
         self.row = noted(self.layer, self.data, self.at, self.author, "tags", tags)
-        self._say("flagged" if _FLAG in tags else "no longer flagged")
+        self._say("this row is flagged" if _FLAG in tags else "no longer flagged")
 
     def _correct(self) -> None:
         assert self.row is not None
@@ -179,7 +185,8 @@ class Session:
 
     def _go(self) -> None:
         with self.keys.away():
-            text = self.console.input(f"row (1 to {self.count:,}): ", markup=False).strip().replace(",", "")
+            asked = translate(f"row (1 to {self.count:,}): ")
+            text = self.console.input(asked, markup=False).strip().replace(",", "")
         if text.isdigit() and 1 <= int(text) <= self.count:
             self._exactly(int(text))
         elif text:
@@ -235,11 +242,11 @@ class Session:
         about = progress(self.layer, self.data)
         title = f"row {at:,} of {self.count:,} · {about['by_author'].get(self.author, 0):,} judged by you"
         self.console.print()
-        self.console.rule(title, align="left", style="dim")
+        self.console.rule(translate(title), align="left", style="dim")
         for line in lines_of(row["content"], sides(at, self.author)):
             self.console.print(line)
         if own := self._own():
-            self._say("you said: " + ", ".join(f"{name} {plain(str(value))}" for name, value in own.items()), "blue")
+            self._say("you said: ", "blue", ", ".join(f"{name} {plain(str(value))}" for name, value in own.items()))
 
     def _own(self) -> dict[str, Any]:
         """What the person said of the row that is shown; of a pair by the letters of its sides."""
@@ -249,11 +256,11 @@ class Session:
         return own
 
     def _help(self) -> None:
-        for keys, what in _KEYS.items():
-            self._say(f"  {keys:6} {what}")
+        self._say(_KEYS)
 
-    def _say(self, text: str, style: str = "dim") -> None:
-        self.console.print(text, style=style, markup=False)
+    def _say(self, text: str, style: str = "dim", data: str = "") -> None:
+        """Show words of ours in the user's language, and behind them what data say, as it is."""
+        self.console.print(translate(text) + data, style=style, markup=False)
 
     def _farewell(self) -> None:
         about = progress(self.layer, self.data)

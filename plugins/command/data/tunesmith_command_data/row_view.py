@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
+from tunesmith.cli.languages import translate
 
 _COLOURS = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
 _BESIDE = ("prompt", "messages", "completion", "chosen", "rejected")  # what is shown as messages
@@ -41,7 +42,7 @@ def lines_of(content: Row, pair: tuple[str, str]) -> Iterator[Text]:
         yield from _said(content.get(name) or ())
     if "chosen" in content:
         for letter, name in zip("AB", pair, strict=True):
-            yield Text(f"── answer {letter}", "bold")
+            yield Text(translate(f"── answer {letter}"), "bold")
             yield from _said(content[name])
     for name, value in content.items():
         if name not in (*_BESIDE, "text") and value not in (None, "", []):
