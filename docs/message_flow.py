@@ -7,14 +7,13 @@ options' comments; and the texts that flow into these through local names and th
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from message_texts import called, escaped, is_message, last, numbered, parts, rendered
+from message_texts import called, escaped, is_message, last, numbered, paragraphs, parts, rendered
 from tunesmith_library_configuration.options import docs_of
 
 _SINKS = {"Problem", "Stray", "say", "translate", "translate_prose", "framed", "section", "write_text", "write_dl"}
@@ -133,6 +132,8 @@ class Reading:
             for what in rendered(node.args[0]):
                 for why in rendered(node.args[2]):
                     self._keep(module, f"{what}: {{chosen}} ({why})")
+            for chosen in rendered(node.args[1]):
+                self._keep(module, chosen)
             node = node.args[2]
         else:
             for text in rendered(node):
@@ -237,9 +238,19 @@ def _assigned(node: ast.AST, name: str) -> Iterator[ast.AST]:
 
 
 def _own(module: Module) -> Iterator[str]:
-    """The msgids of a module's `MESSAGES`: what is said by other means."""
-    for value in (value for node in module.tree.body for value in _assigned(node, "MESSAGES")):
-        yield from (item.value for item in ast.walk(value) if isinstance(item, ast.Constant))
+    """The msgids of a module's `MESSAGES`: what is said by other means, and what the constants that it names hold."""
+    for item in (item for value in _at_top(module, "MESSAGES") for item in ast.walk(value)):
+        if isinstance(item, ast.Constant):
+            yield str(item.value)
+        elif isinstance(item, ast.Name):
+            held = (part for value in _at_top(module, item.id) for part in ast.walk(value))
+            texts = (str(part.value) for part in held if isinstance(part, ast.Constant))
+            yield from (text for text in texts if is_message(text))
+
+
+def _at_top(module: Module, name: str) -> Iterator[ast.AST]:
+    """What a name is given at the top of a module."""
+    return (value for node in module.tree.body for value in _assigned(node, name))
 
 
 def _docs(module: Module) -> Iterator[str]:
@@ -249,13 +260,6 @@ def _docs(module: Module) -> Iterator[str]:
             wanted = _CLASSES if isinstance(node, ast.ClassDef) else {"command", "group"}
             if any(last(_mark(item)) in wanted for item in node.decorator_list):
                 yield from paragraphs(ast.get_docstring(node) or "")
-
-
-def paragraphs(doc: str) -> Iterator[str]:
-    """The paragraphs of a documentation text, each in one line; one that click shows as it is, line by line."""
-    for paragraph in inspect.cleandoc(doc).split("\n\n"):
-        kept = paragraph.startswith("\b\n")
-        yield escaped(paragraph.removeprefix("\b\n") if kept else " ".join(paragraph.split()))
 
 
 def _option_classes(modules: Iterable[Module]) -> set[ast.ClassDef]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 
@@ -151,3 +152,10 @@ def is_message(line: str) -> bool:
     if not words or command or line.startswith(("http", "fmt:")) or "%(" in line or not re.search(r"[a-z]", literal):
         return False
     return " " in literal.strip() or ("{" in line and " " in literal)
+
+
+def paragraphs(doc: str) -> Iterator[str]:
+    """The paragraphs of a documentation text, each in one line; one that click shows as it is, line by line."""
+    for paragraph in inspect.cleandoc(doc).split("\n\n"):
+        kept = paragraph.startswith("\b\n")
+        yield escaped(paragraph.removeprefix("\b\n") if kept else " ".join(paragraph.split()))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "kernel"), str(ROOT / "plugins/library/configuration"), str(ROOT / "docs")]
 
 from message_flow import Module, Reading  # noqa: E402
+from message_texts import escaped, is_message  # noqa: E402
 from tunesmith.cli.languages import read_po  # noqa: E402
 
 _HEAD = 'msgid ""\nmsgstr "Language: {language}\\nContent-Type: text/plain; charset=UTF-8\\n"\n'
@@ -34,7 +36,18 @@ def extracted(folders: Iterable[Path]) -> dict[Path, dict[str, list[str]]]:
         package = next(folder for folder in found if folder in file.parents)
         for text in texts:
             found[package].setdefault(text, []).append(file.relative_to(package).as_posix())
+    for package, texts in found.items():
+        for file in sorted(package.glob("keys.toml")):
+            for text in _of_keys(file):
+                texts.setdefault(text, [file.name])
     return found
+
+
+def _of_keys(file: Path) -> Iterator[str]:
+    """What the table of another program's keys says of each."""
+    for keys in tomllib.loads(file.read_text(encoding="utf-8")).values():
+        texts = (entry.get(part, "") for entry in keys.values() for part in ("means", "why", "advice", "none"))
+        yield from (escaped(text) for text in texts if is_message(text))
 
 
 def catalogue(package: Path, language: str) -> Path:

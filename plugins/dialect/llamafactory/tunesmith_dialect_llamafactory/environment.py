@@ -76,6 +76,9 @@ MEANINGLESS = {
 }
 """What is not read, and why."""
 
+MESSAGES = (HONOURED, MEANINGLESS)
+"""What is translated into the user's language."""
+
 
 def gpus(environment: Mapping[str, str]) -> int:
     """How many NVIDIA GPUs this process may use, as the driver says it."""

@@ -123,3 +123,6 @@ GONE: Mapping[str, str] = {
     "print_samples": "tunesmith data show FILE shows examples.",
 }
 """Keys that LLaMA-Factory has no more, and why they mean nothing here."""
+
+MESSAGES = (GONE,)
+"""What is translated into the user's language."""
