@@ -134,6 +134,9 @@ def test_the_most_specific_message_counts() -> None:
 def test_a_short_message_is_found_in_no_sentence_of_others() -> None:
     catalogue = Catalogue()
     catalogue.add([("{count} in {owner}", "{owner} 中 {count} 个"), ("in {folder}: {names}", "{folder} 中有：{names}")])
+    catalogue.add([("{count} tokens", "{count} 个 token")])
+    assert catalogue.text("1,024 tokens") == "1,024 个 token"
+    assert catalogue.text("the last answer is longer than 20 tokens") == "the last answer is longer than 20 tokens"
     assert catalogue.text("3 of them in my own set") == "my own set 中 3 of them 个"
     assert catalogue.text("in a: b, c, d, e, f, g") == "a 中有：b, c, d, e, f, g"
     foreign = "expected all tensors to be on one device in a batch"

@@ -24,6 +24,7 @@ _BRACES = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 _ENTRY = re.compile(r'(msgid|msgstr)? ?"(.*)"$')
 _WORD = re.compile(r"[^\W\d_]{2}")
 _LITTLE, _FEW = 5, 4  # a message with so few characters of its own has names and numbers of so few words in its fields
+_PHRASE = 15  # the same of one that is no sentence: `{count} tokens`
 
 
 def language() -> str:
@@ -86,7 +87,8 @@ class _Message:
 
     def may_hold(self, values: Iterable[str]) -> bool:
         """Whether it is this message: `{count} in {file}` is none of the sentences of others that have an `in`."""
-        return self.weight > _LITTLE or all(len(value.replace(", ", ",").split()) <= _FEW for value in values)
+        own = _LITTLE if ":" in self.written or self.written.endswith(".") else _PHRASE
+        return self.weight > own or all(len(value.replace(", ", ",").split()) <= _FEW for value in values)
 
     @cached_property
     def longest(self) -> str:

@@ -76,8 +76,8 @@ def without_leaking(
         kept.append(examples)
         if len(leaking):
             advice = "data.deduplicate=true leaves them out of the training"
-            share = f"{len(leaking):,} of {len(examples):,}"
-            logger.warning("data %s: %s examples are in evaluation sets, too: %s; %s", name, share, where, advice)
+            message = f"{len(leaking):,} of {len(examples):,} examples are in evaluation sets, too: {where}; {advice}"
+            logger.warning("data %s: %s", name, message)
     return kept
 
 
