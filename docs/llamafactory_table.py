@@ -1,7 +1,7 @@
 """The tables in docs/llamafactory.md and its Chinese page: `python docs/llamafactory_table.py`.
 
-`--check` writes nothing. They are read off what the translation itself uses, and off what it makes of LLaMA-Factory's example files. The Chinese
-is the catalogue's of the dialect, and the words of the tables stand here.
+`--check` writes nothing. They are read off what the translation itself uses, and off what it makes of LLaMA-Factory's
+example files. The Chinese is the catalogue's of the dialect; the words of the tables stand here.
 """
 
 from __future__ import annotations

@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 _STAMP = re.compile(r"\A<!-- of: (\S+) ([0-9a-f]{12}) -->\n")
 
 ENGLISH_ONLY = (
-    *("docs/architecture.md", "docs/benchmarks.md", "docs/commands.md", "docs/decisions.md", "docs/hooks.md"),
+    *("docs/architecture.md", "docs/benchmarks.md", "docs/decisions.md", "docs/hooks.md"),
     *("docs/interface.md", "docs/plugins.md", "docs/publishing.md", "docs/releasing.md"),
     *("docs/third-party.md", "docs/tutorial.md", "docs/types.md"),
 )
 """Pages for authors and for those who look after the project; so are all of docs/kinds/."""
 
-GENERATED = ("docs/reference.md",)
+GENERATED = ("docs/commands.md", "docs/reference.md")
 """Pages whose Chinese form is generated, too."""
 
 
