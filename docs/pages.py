@@ -28,6 +28,7 @@ from translations import chinese_of, user_pages
 ROOT = Path(__file__).resolve().parent.parent
 _FILE_ON_GITHUB, _FOLDER_ON_GITHUB = "blob/main", "tree/main"
 _ROW = re.compile(r"^\|.*$", re.M)
+_CHINESE_BREAK = re.compile(r"(<pre.*?</pre>)|(?<=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])\n(?=\S)", re.S)
 _FOLDERS = {"Tasks": "tasks", "When it goes wrong, and choices": "guides", "Kinds of plugins": "kinds"}
 _TITLES = {
     "Use": "使用",
@@ -206,9 +207,11 @@ def _bare_pipes(row: re.Match[str]) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Lead from a Chinese page to the English site, where only that has the page."""
+    """Of a Chinese page: lead to the English site, where only that has a page, and show no blank for a line break."""
     above = "../" * page.url.rstrip("/").count("/") + "../"
-    return html.replace('href="english:', f'href="{above}')
+    html = html.replace('href="english:', f'href="{above}')
+    is_chinese = config.plugins["i18n"].current_language == "zh"
+    return _CHINESE_BREAK.sub(lambda found: found[1] or "", html) if is_chinese else html
 
 
 @event_priority(-200)

@@ -131,6 +131,8 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     switch = 'href="{}" hreflang="zh" class="md-select__link"'
     for page, leads in {"hooks": "../zh/", "howto": "../zh/howto/"}.items():
         assert switch.format(leads) in (tmp_path / f"site/{page}/index.html").read_text(encoding="utf-8")
+    chinese = (tmp_path / "site/zh/howto/index.html").read_text(encoding="utf-8").partition("<article")[2]
+    assert "；" in chinese and not re.search("[，；。]\n", re.sub("(?s)<pre.*?</pre>", "", chinese))
     assert "<!--" not in (tmp_path / "site/stages/index.html").read_text(encoding="utf-8").partition("<article")[2]
     found = json.loads((tmp_path / "site/search/search_index.json").read_text(encoding="utf-8"))
     assert {"en", "zh"} <= set(found["config"]["lang"])
