@@ -55,7 +55,6 @@ def test_no_page_is_older_than_its_original() -> None:
     assert translations.stale() == [], "translate what has changed, then: python docs/translations.py --stamp PAGE"
 
 
-@pytest.mark.skip(reason="remove this line when all pages are translated")
 def test_every_page_of_the_user_is_there_in_chinese() -> None:
     assert translations.missing() == []
 
