@@ -126,7 +126,7 @@ class ParallelTraits:
 class EvaluatorTraits:
     """What an evaluator finds out."""
 
-    # all its metrics, under the names that a training gives them: whether greater is better; empty: it does not say
+    # all its metrics by name, also behind its own name and `_`: whether greater is better; empty: it does not say
     metrics: Mapping[str, bool] = field(default_factory=dict, compare=False)
 
 

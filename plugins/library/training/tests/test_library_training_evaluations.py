@@ -8,7 +8,9 @@ def test_names():
     one = Evaluation({"test": {"perplexity": Measured(8.0), "loss": Measured(2.0)}}, name="perplexity")
     several = Evaluation({"STEM": {"accuracy": Measured(0.5)}, "all": {"accuracy": Measured(0.4)}}, name="choices")
     whole = Evaluation({"": {"zero": Measured(0.0)}}, name="idle")
-    assert {name: number.value for name, number in named([one, several, whole], "eval")} == {
+    private = Evaluation({"": {"hit": Measured(1.0)}}, name="/home/me/top.py:Top")
+    assert {name: number.value for name, number in named([one, several, whole, private], "eval")} == {
+        "eval_Top_hit": 1.0,
         "eval_test_perplexity": 8.0,
         "eval_perplexity": 8.0,
         "eval_test_perplexity_loss": 2.0,

@@ -103,7 +103,7 @@ def test_a_guess_is_said(caplog: Any) -> None:
 class Distance:
     """An evaluator that says what it measures."""
 
-    traits = EvaluatorTraits(metrics={"distance": False})
+    traits = EvaluatorTraits(metrics={"distance": False, "error": False, "distance_spread": False})
 
 
 @plugin
@@ -124,6 +124,8 @@ def test_an_unknown_metric_is_a_problem_of_the_plan() -> None:
     (advice,) = found("accurcy")
     assert "did you mean accuracy?" in advice
     assert found("distance") and not found("distance", ("distance",)) and not found("b_distance", ("distance",))
+    assert not found("distance_error", ("distance",)), "its own names stand behind it"
+    assert not found("distance_spread", ("distance",)), "which may stand there already"
     assert not found("oddity", ("distance", "silent")), "one of them does not say what it measures"
     assert not found("oddity", stage={}), "nor does this stage"
     assert not found("oddity", loss={"mine": None}), "a loss has metrics of its own"

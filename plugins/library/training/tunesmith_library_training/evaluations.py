@@ -13,6 +13,7 @@ from tunesmith_library_evaluating import Evaluation, Measured
 from tunesmith_library_evaluating.writing import write
 
 from tunesmith_library_training import processes
+from tunesmith_library_training.metrics import metric_name
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -71,7 +72,7 @@ def named(evaluations: Iterable[Evaluation], prefix: str) -> Iterator[tuple[str,
     for evaluation in evaluations:
         for part, metrics in evaluation.metrics.items():
             for metric, number in metrics.items():
-                name = evaluation.name if metric == evaluation.name else f"{evaluation.name}_{metric}"
+                name = metric_name(evaluation.name, metric)
                 yield "_".join(filter(None, (prefix, part, name))), number
                 if len(evaluation.metrics) == 1:
                     yield f"{prefix}_{name}", number

@@ -62,7 +62,7 @@ class Declared:
         for name in plan.get("evaluator") or ():
             plugin = plan.installed("evaluator").get(name)
             found = traits_of("evaluator", plugin).metrics if plugin else {}
-            evaluators |= found
+            evaluators |= {_in_training(name, metric): greater for metric, greater in found.items()}
             complete = complete and bool(found)
         return cls(said or {"loss": False}, evaluators, complete)
 
@@ -83,6 +83,19 @@ class Declared:
                 if len(sets) == 1:
                     found[f"eval_{metric}"] = greater
         return found
+
+
+def metric_name(evaluator: str, metric: str) -> str:
+    """What a training calls a metric of an evaluator: `text_metrics_rouge-l`; one that is called like its evaluator is
+    not named twice. A private evaluator, `/folder/top.py:Top`, is called as it is in its file.
+    """
+    name = evaluator.rpartition(":")[2] if ".py:" in evaluator else evaluator
+    return metric if metric == name else f"{name}_{metric}"
+
+
+def _in_training(evaluator: str, declared: str) -> str:
+    """The name in a training of a metric that an evaluator declares, under this name or its own."""
+    return declared if declared.startswith(f"{evaluator}_") else metric_name(evaluator, declared)
 
 
 def unknown_metric(plan: Plan, asked: str | None) -> Iterator[Problem]:
