@@ -31,11 +31,29 @@ def scores_of(
 
     Raises: TunesmithError when nothing scores, or a score is no number.
     """
+    return sums_of(scores_by_reward(job, prompts, completions, rows))
+
+
+def scores_by_reward(
+    job: TrainingJob,
+    prompts: Sequence[Sequence[Message]],
+    completions: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[list[float]]:
+    """What each reward gives to the answers, times its weight, in the order of the configuration.
+
+    Raises: TunesmithError when nothing scores.
+    """
     found = job.score(prompts=prompts, completions=completions, rows=rows) if job.score is not None else []
     if not found:
         raise TunesmithError(
             "no reward scores the answers.\n  select one under `reward`; `tunesmith plugins` lists them"
         )
+    return found
+
+
+def sums_of(found: Sequence[Sequence[float]]) -> list[float]:
+    """The sum of all rewards of each answer. Raises: TunesmithError when a score is no number."""
     scores = [float(sum(values)) for values in zip(*found, strict=True)]
     if not all(map(math.isfinite, scores)):
         raise TunesmithError("a reward gave an answer a score that is no finite number")

@@ -21,6 +21,8 @@ from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, handle_of, load_plain, source_of
 from tunesmith_library_training.finite import NonFinite
 from tunesmith_stage_grpo import Grpo, Rloo
+from tunesmith_stage_grpo.asking import numbered
+from tunesmith_stage_grpo.fitting import _reward_function
 from tunesmith_trainer_transformers import Transformers
 
 ROWS = [
@@ -143,6 +145,18 @@ def test_what_rewards_are_given(tiny_llama, tmp_path):
     assert seen["Sing!"] == ([{"role": "user", "content": "Sing!"}], {"answer": "la"})
     assert seen["Who?"] == ([{"role": "user", "content": "Who?"}], {"answer": "Nobody."})
     assert [message["role"] for message in seen["Count!"][0]] == ["system", "user"]
+
+
+def test_each_of_several_rewards_is_logged(tiny_llama, tmp_path):
+    """Under its own name, that of a file's function without the file; a single one is the sum."""
+    prompt = numbered(2)[1]["prompt"]
+    asked = {"prompts": [prompt] * 2, "completions": [[{"content": "a"}], [{"content": "b"}]]}
+    found, logged = job_of(tiny_llama, tmp_path, score=lambda **_: [[1.0, 2.0], [0.5, 0.5]])[0], {}
+    reward = _reward_function(found, ["my.py:mine", "format"])
+    assert reward(**asked, log_metric=logged.__setitem__) == [1.5, 2.5]
+    assert logged == {"rewards/mine/mean": 1.5, "rewards/format/mean": 0.5}
+    alone = _reward_function(replace(found, score=lambda **_: [[1.0, 2.0]]), ["mine"])
+    assert alone(**asked, log_metric=None) == [1.0, 2.0]
 
 
 def test_an_adapter_with_a_penalty(tiny_llama, tmp_path):

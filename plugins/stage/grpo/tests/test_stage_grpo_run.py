@@ -37,5 +37,8 @@ def test_a_run_by_the_pipeline(tiny_llama, tmp_path):
     run = tunesmith.train(config)
     assert (run / "adapter_model.safetensors").is_file()
     events = records(run)
-    assert [event["step"] for event in events if "reward" in event] == [1, 2, 3]
+    logged = [event for event in events if "reward" in event]
+    assert [event["step"] for event in logged] == [1, 2, 3]
+    each = [event["rewards/function/mean"] + event["rewards/exact_match/mean"] for event in logged]
+    assert each == pytest.approx([event["reward"] for event in logged])
     assert len(tunesmith.chat(run, [[{"role": "user", "content": "Say a"}]], {"engine.max_new_tokens": 4})) == 1

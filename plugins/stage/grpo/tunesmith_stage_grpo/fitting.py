@@ -18,7 +18,7 @@ from tunesmith_library_training.metrics import Declared, settle_best
 from tunesmith_library_training.prompts import read
 from tunesmith_library_training.reporting import checkpoint_of
 from tunesmith_library_training.routing import coefficient_in_use
-from tunesmith_library_training.scoring import scores_of
+from tunesmith_library_training.scoring import scores_by_reward, sums_of
 from tunesmith_library_training.sharding import gathered_weights, spread_by, spread_of
 from tunesmith_library_training.stopping import EarlyStopping
 
@@ -32,26 +32,40 @@ from tunesmith_stage_grpo.spreading import loop_of
 _OURS = frozenset({"max_prompt_length"})  # options that TRL does not have
 
 
-def fit(options: GroupOptions, trainer: Any, following: TrainerOptions, declared: Declared, job: TrainingJob) -> bool:
+def fit(
+    options: GroupOptions,
+    trainer: Any,
+    following: TrainerOptions,
+    declared: Declared,
+    job: TrainingJob,
+    rewards: Sequence[str] = (),
+) -> bool:
     """Train and save; gives whether training reached its end.
 
     Args:
         trainer: a plugin whose traits promise `training_arguments`.
         following: which of its options the loop follows besides.
         declared: the metrics of the run's evaluations.
+        rewards: names of the rewards, in the order of their scores.
     """
     held_out = {name: dataset for name, dataset in job.data.eval.items() if len(dataset)}
     job = dataclasses.replace(job, data=dataclasses.replace(job.data, eval=held_out))
 
     def train(run: Run) -> Outcome:
         with Drawing(run.job, sampling_of(options)) as drawing:
-            return _train(options, trainer, following, declared, run, drawing)
+            return _train(options, trainer, following, declared, run, drawing, rewards)
 
     return train_to_end(job, train)
 
 
 def _train(
-    options: GroupOptions, trainer: Any, following: TrainerOptions, declared: Declared, run: Run, drawing: Drawing
+    options: GroupOptions,
+    trainer: Any,
+    following: TrainerOptions,
+    declared: Declared,
+    run: Run,
+    drawing: Drawing,
+    rewards: Sequence[str],
 ) -> Outcome:
     """Train until the end or an interruption."""
     job = run.job
@@ -65,16 +79,7 @@ def _train(
     settings.router_aux_loss_coef = coefficient_in_use(job.model)
     size = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     processes.tell(size * processes.shares(), "answers", spread_by(job.model))
-    loop = loop_of(
-        LOOPS[options.NAME][1],
-        job.model,
-        settings,
-        reward_funcs=_reward_function(job),
-        train_dataset=_dataset(job.data.train),
-        eval_dataset={name: _dataset(dataset) for name, dataset in job.data.eval.items()} or None,
-        processing_class=asking(tokenizer_of(job.processor), job.data.train),
-        optimizers=(_optimizer(arguments, job), None),
-    )
+    loop = _loop(options, settings, arguments, job, rewards)
     loop.join(run, drawing)
     if job.data.eval:
         greater = following.greater_is_better
@@ -93,6 +98,20 @@ def _train(
     metrics = {**reporter.metrics, **loop.last_evaluation}
     weights = None if spread_of(job.model) is None else gathered_weights(job.model)
     return Outcome(loop.state.global_step, not reporter.stopped, metrics, weights=weights)
+
+
+def _loop(options: GroupOptions, settings: Any, arguments: Any, job: TrainingJob, rewards: Sequence[str]) -> Any:
+    """TRL's loop over the job's prompts."""
+    return loop_of(
+        LOOPS[options.NAME][1],
+        job.model,
+        settings,
+        reward_funcs=_reward_function(job, rewards),
+        train_dataset=_dataset(job.data.train),
+        eval_dataset={name: _dataset(dataset) for name, dataset in job.data.eval.items()} or None,
+        processing_class=asking(tokenizer_of(job.processor), job.data.train),
+        optimizers=(_optimizer(arguments, job), None),
+    )
 
 
 def _refuse_evaluation_without_prompts(arguments: Any, following: TrainerOptions, job: TrainingJob) -> None:
@@ -125,13 +144,16 @@ def _dataset(examples: Any) -> Dataset:
     return Dataset.from_list(numbered(len(examples)))
 
 
-def _reward_function(job: TrainingJob) -> Callable[..., list[float]]:
-    """The sum of the rewards, as TRL calls it."""
+def _reward_function(job: TrainingJob, names: Sequence[str]) -> Callable[..., list[float]]:
+    """The sum of the rewards, as TRL calls it; of several each is logged by itself, too: `rewards/NAME/mean`."""
 
-    def reward(prompts: Sequence[Any], completions: Sequence[Any], **_: Any) -> list[float]:
+    def reward(prompts: Sequence[Any], completions: Sequence[Any], log_metric: Any, **_: Any) -> list[float]:
         texts = [completion[0].get("content") or "" for completion in completions]
         asked, rows = zip(*(read(job.data.train[number_of(prompt)]) for prompt in prompts), strict=True)
-        return scores_of(job, asked, texts, rows)
+        found = scores_by_reward(job, asked, texts, rows)
+        for name, scores in zip(names if len(names) == len(found) > 1 else (), found, strict=False):
+            log_metric(f"rewards/{name.rpartition(':')[2]}/mean", sum(scores) / len(scores))
+        return sums_of(found)
 
     return reward
 

@@ -31,6 +31,7 @@ class AnswerGroups(GroupOptions):
     _trainer_options: TrainerOptions = field(default=TrainerOptions(), init=False, repr=False)
     _declared: Declared = field(default_factory=Declared, init=False, repr=False)  # of the run's metrics
     _advise: Advise | None = field(default=None, init=False, repr=False)
+    _rewards: tuple[str, ...] = field(default=(), init=False, repr=False)  # names, in the order of their scores
     _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     # fmt: off
@@ -113,7 +114,7 @@ class AnswerGroups(GroupOptions):
     def configured(self, plan: Plan) -> None:
         self._trainer, self._trainer_options = plan.plugin("trainer"), TrainerOptions.of(plan)
         self._declared = replace(Declared.of(plan), stage=self.traits.metrics)
-        self._advise = other_stages(plan)
+        self._advise, self._rewards = other_stages(plan), tuple(plan.names("reward"))
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
@@ -136,4 +137,4 @@ class AnswerGroups(GroupOptions):
     def fit(self, job: TrainingJob) -> bool:
         from tunesmith_stage_grpo.fitting import fit
 
-        return fit(self, self._trainer, self._trainer_options, self._declared, job)
+        return fit(self, self._trainer, self._trainer_options, self._declared, job, self._rewards)
