@@ -28,7 +28,7 @@ from translations import chinese_of, user_pages
 ROOT = Path(__file__).resolve().parent.parent
 _FILE_ON_GITHUB, _FOLDER_ON_GITHUB = "blob/main", "tree/main"
 _ROW = re.compile(r"^\|.*$", re.M)
-_CHINESE_BREAK = re.compile(r"(<pre.*?</pre>)|(?<=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])\n(?=\S)", re.S)
+_CHINESE_BREAK = re.compile(r"(<pre.*?</pre>)|(?<=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])\n *(?=\S)", re.S)
 _FOLDERS = {"Tasks": "tasks", "When it goes wrong, and choices": "guides", "Kinds of plugins": "kinds"}
 _TITLES = {
     "Use": "使用",
