@@ -86,12 +86,14 @@ lint: setup  ## style, types, generated files
 	$(BIN)/python docs/llamafactory_table.py --check
 	$(BIN)/python docs/hardware_table.py --check
 	$(BIN)/python docs/messages.py --check
+	$(BIN)/python docs/option_words.py --check
 
 bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 	$(BIN)/python tests/bench
 
 messages: setup  ## bring the catalogues of messages up to date with the code; L=zh
 	$(BIN)/python docs/messages.py $(or $(L),zh)
+	$(BIN)/python docs/option_words.py
 
 generate: setup  ## write the generated files anew
 	$(BIN)/python docs/generate.py

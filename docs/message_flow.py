@@ -130,7 +130,7 @@ class Reading:
         """Keep the texts of an expression, and follow what it is made of."""
         if isinstance(node, ast.Call) and called(node) == "announce" and len(node.args) == 3:
             for what in rendered(node.args[0]):
-                for why in rendered(node.args[2]):
+                for why in [*rendered(node.args[2])] or ["{why}"]:
                     self._keep(module, f"{what}: {{chosen}} ({why})")
             for chosen in rendered(node.args[1]):
                 self._keep(module, chosen)
@@ -233,6 +233,8 @@ def _assigned(node: ast.AST, name: str) -> Iterator[ast.AST]:
     elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.NamedExpr):
         if isinstance(node.target, ast.Name) and node.target.id == name and node.value is not None:
             yield node.value
+    elif isinstance(node, ast.For) and isinstance(node.target, ast.Name) and node.target.id == name:
+        yield node.iter
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and last(node.func.value) == name:
         yield from node.args[-1:] if node.func.attr in ("append", "extend", "insert") else ()
 

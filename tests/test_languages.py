@@ -97,7 +97,20 @@ def test_catalogues_have_the_messages_of_the_code() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("package", "floor"), [("tunesmith", 0.98), ("tunesmith_library_configuration", 0.95)])
+@pytest.mark.slow
+def test_helps_of_the_page_are_those_of_the_catalogues() -> None:
+    command = [sys.executable, ROOT / "docs/option_words.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "floor"),
+    [
+        *(("tunesmith", 0.98), ("tunesmith_library_configuration", 0.95), ("tunesmith_library_training", 0.95)),
+        *(("tunesmith_library_studio", 0.95), ("tunesmith_command_data", 0.95), ("tunesmith_library_chat", 0.95)),
+    ],
+)
 def test_what_everybody_meets_is_translated(package: str, floor: float) -> None:
     """A new message may go without for a while: its English stands in."""
     file = next(file for file in FILES if file.stem == package)
@@ -139,6 +152,9 @@ def test_a_short_message_is_found_in_no_sentence_of_others() -> None:
     assert catalogue.text("the last answer is longer than 20 tokens") == "the last answer is longer than 20 tokens"
     assert catalogue.text("3 of them in my own set") == "my own set 中 3 of them 个"
     assert catalogue.text("in a: b, c, d, e, f, g") == "a 中有：b, c, d, e, f, g"
+    catalogue.add([("{some} of all {many} parameters ({share})", "{many} 个参数中的 {some} 个（{share}）")])
+    whole = "trained: 8 of all 16 parameters (50%) (rank 8)"
+    assert catalogue.text(whole) == whole
     foreign = "expected all tensors to be on one device in a batch"
     assert catalogue.text(foreign) == foreign
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,10 +85,11 @@ class _Message:
         """How many characters have to be the same."""
         return sum(map(len, self.literals))
 
-    def may_hold(self, values: Iterable[str]) -> bool:
+    def may_hold(self, values: Sequence[str]) -> bool:
         """Whether it is this message: `{count} in {file}` is none of the sentences of others that have an `in`."""
-        own = _LITTLE if ":" in self.written or self.written.endswith(".") else _PHRASE
-        return self.weight > own or all(len(value.replace(", ", ",").split()) <= _FEW for value in values)
+        if ":" in self.written or self.written.endswith("."):
+            return self.weight > _LITTLE or _short(values)
+        return all(map(_balanced, values)) and (self.weight > _PHRASE or _short(values))
 
     @cached_property
     def longest(self) -> str:
@@ -154,12 +155,24 @@ class Catalogue:
 
     def _value(self, value: str) -> str:
         """What a field has matched: a name, a message, or several of them in a row."""
-        for separator in (None, "; ", ", "):
+        for separator in (None, "; ", ": ", ", "):
             parts = [value] if separator is None else value.split(separator)
             made = [self.text(part, nested=True) if " " in part else part for part in parts]
             if made != parts:
                 return (separator or "").join(made)
         return value
+
+
+def _short(values: Sequence[str]) -> bool:
+    return all(len(value.replace(", ", ",").split()) <= _FEW for value in values)
+
+
+def _balanced(value: str) -> bool:
+    """Whether each parenthesis that ends in a text begins in it, and the other way round."""
+    left = re.sub(r"[^()]", "", value)
+    while "()" in left:
+        left = left.replace("()", "")
+    return not left
 
 
 def _filled(template: str, values: dict[str, str]) -> str:

@@ -87,7 +87,7 @@ def localize(command: click.Command) -> click.Command:
     command.context_class = Context
     if command.help and not command.short_help:
         told = translate_prose(command.help.partition("\n\n")[0])
-        command.short_help = re.split(r"(?<=[。.])", told)[0] if told != command.help else None
+        command.short_help = re.split(r"(?<=。)|(?<=\.)\s", told)[0] if told != command.help else None
     return command
 
 

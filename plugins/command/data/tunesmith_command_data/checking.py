@@ -116,7 +116,8 @@ def print_lengths(lengths: Lengths) -> None:
     most = max(rows for _, rows in histogram)
     width = len(f"{histogram[-1][0]:,}")
     for edge, rows in histogram:
-        click.echo(f"  up to {edge:>{width},} {'█' * round(_WIDTH * rows / most) or '▏'} {rows:,}")
+        bar = "█" * round(_WIDTH * rows / most) or "▏"
+        say(f"  up to {edge:>{width},} {bar} {rows:,}")
 
 
 def report(linter: Linter, as_json: bool, shown: int) -> None:
