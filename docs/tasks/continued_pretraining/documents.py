@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 DOCS = Path("docs")
-PAGES = ("distributed", "evaluation", "export", "howto", "media", "monitoring", "planning", "reliability", "serving")
+PAGES = ("distributed", "evaluation", "export", "howto", "serving")
 CORPUS = Path(".practice/model-base/corpus.jsonl")
-GENERAL = {"train": 400, "test": 60}  # conversations
+GENERAL = {"train": 200, "test": 32}  # conversations
 
 
 def sections(page: Path) -> list[str]:
