@@ -29,6 +29,28 @@ _COSTS = {
     "hardware": "needs more devices",
 }
 
+MESSAGES = (  # what `plan` prints line by line
+    *("parameters: {count}, {trained} of them trained", "parameters: {count}, an unknown number of them trained"),
+    *("a token costs {flops} GFLOP", "disk: {size} ({parts})", "not in it: {unknown}"),
+    *("{what}: {size} ({tokens} tokens at most)", "peak: {size} in {when} ({rest})"),
+    "peak of each of {processes} processes: {size} in {when} ({rest})",
+    "peak with activations computed again: {again}; so they are where the other does not fit",
+    "{idle} of {count} devices stand idle: parallel=ddp or parallel=fsdp trains on all",
+    *("in the host's memory: {size} ({parts})", "data: {examples} examples ({source})"),
+    *("data: {examples} examples of {tokens} tokens on average ({source})", "time: {total} ({rest}; {sure})"),
+    *("steps: {steps} steps of {tokens} tokens, {time} each, {bound}"),
+    *("whether it fits is not known: {why}", "what is needed is not known", "the memory of {where} is not known"),
+    "does not fit in {there}: peak {peak}, {more} more than the {may} that may be filled",
+    "does not fit in the memory of the host: {needed} are needed of its {total} ({peak} of {there} on the device)",
+    "fits in {there}: peak {peak}, {less} less than may be filled",
+    "fits in {there}: peak {peak}, {less} less than may be filled; without what is not in it",
+    "no change that the installed plugins offer makes it need less",
+    "no change that the installed plugins offer makes it fit; what comes nearest:",
+    *("no single change makes it fit; together these do:", "each of these makes it fit, the cheapest first:"),
+    "peak {size}; {cost}: {costs}",
+    *("costs nothing", "costs time", "is less exact", "trains otherwise", "needs more devices"),
+)
+
 
 def lines(estimate: Estimate) -> Iterator[str]:
     """Parameters, bytes of the phase that needs the most, what a token costs, what is written to the disk, what share
