@@ -12,7 +12,8 @@ class EvaluationData:
     """The evaluation sets by name, in two forms; each is made when it is first asked for, and kept."""
 
     rows: Callable[[], Mapping[str, Sequence[dict[str, Any]]]]  # canonical rows, every one that a format gave
-    # examples of the stage's `encode`, columns of token ids; it may have joined rows or left some out
+    # examples of the stage's `encode`, columns of token ids as lists or NumPy arrays (`numpy.asarray` takes both); it
+    # may have joined rows or left some out
     examples: Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 
 

@@ -19,15 +19,15 @@ from tunesmith.files import replacing
 from tunesmith.kinds import KINDS
 
 # What the skeleton of a kind imports beside the kernel and the standard library.
-_TORCH = ("torch>=2.6",)
+_TORCH = ("torch>=2.9",)
 _NEEDS = {
     "template": ("tunesmith-library-chat>=0.1",),
-    "adapter": (*_TORCH, "peft>=0.18"),
+    "adapter": (*_TORCH, "peft>=0.20"),
     "engine": ("tunesmith-library-chat>=0.1", "tunesmith-library-engine>=0.1", *_TORCH),
     "evaluator": ("tunesmith-library-engine>=0.1", "tunesmith-library-evaluating>=0.1"),
-    "exporter": (*_TORCH, "safetensors>=0.5"),
+    "exporter": (*_TORCH, "safetensors>=0.8"),
     "loss": _TORCH,
-    "model": (*_TORCH, "transformers>=5"),
+    "model": (*_TORCH, "transformers>=5.17"),
     "optimizer": (*_TORCH, "tunesmith-library-estimates>=0.1"),
     "patch": _TORCH,
     "quantizer": (*_TORCH, "tunesmith-library-estimates>=0.1"),
@@ -90,7 +90,7 @@ def _write(kind: str, name: str, target: Path) -> None:
         (package / _named(file.name, name, class_name)).write_text(text, encoding="utf-8")
     (package / "py.typed").touch()
     (target / "LICENSE").write_text(_licence(), encoding="utf-8")
-    requirements = ", ".join(f'"{requirement}"' for requirement in ("tunesmith>=0.1", *_NEEDS.get(kind, ())))
+    requirements = ", ".join(f'"{requirement}"' for requirement in ("tunesmith>=0.1,<1", *_NEEDS.get(kind, ())))
     summary = _summary(sources["__init__.py"])
     for file_name in ("pyproject.toml", "README.md"):
         text = skeleton.joinpath(f"{file_name}.in").read_text(encoding="utf-8")

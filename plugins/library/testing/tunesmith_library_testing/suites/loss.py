@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith.types import LossOutput
 
-from tunesmith_library_testing.parts import collate, examples, load_plain
+from tunesmith_library_testing.parts import collate, examples, load_plain, mean_loss
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 
@@ -15,6 +15,7 @@ class LossSuite(PluginSuite):
     """The tests of a `loss` plugin for token labels, on a tiny Llama."""
 
     kind = "loss"
+    raises_likelihood: ClassVar[bool] = True  # whether it makes the trained tokens likelier, as most losses do
 
     def loss(self, model: Any, batch: dict[str, Any]) -> LossOutput:
         """What the hook gives."""
@@ -40,20 +41,22 @@ class LossSuite(PluginSuite):
         alone = sum(self.loss(model, collate([row])).loss.item() for row in rows)
         for padding_free in (False, True):
             together = self.loss(model, collate(rows, padding_free)).loss.item()
-            assert abs(together - alone) <= 1e-4 * abs(alone) + 1e-4, f"{padding_free=}: {together} != {alone}"
+            same = abs(together - alone) <= 1e-4 * abs(alone) + 1e-4
+            assert same, f"{padding_free=}: {together} != {alone}; give the sum over trained tokens, and no mean of it"
 
     def test_untrained_tokens_do_not_count(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """A batch in which nothing is trained has loss 0, not NaN, and still a gradient to call backward on."""
         rows = [{**row, "labels": [-100] * len(row["labels"])} for row in examples(tiny_bpe)]
         output = self.loss(load_plain(tiny_llama), collate(rows))
-        assert output.loss.item() == 0
+        assert output.loss.item() == 0, "nothing is trained: a sum of nothing is 0; the trainer divides by num_items"
         output.loss.backward()
 
     def test_lowers_itself(self, tiny_llama: Path, tiny_bpe: Any) -> None:
-        """Twenty steps of gradient descent lower it."""
+        """Twenty steps of gradient descent lower it, and make the trained tokens likelier."""
         import torch
 
         model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
+        likely = self._likelihood(model, batch)
         optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
         values = []
         for _ in range(20):
@@ -63,3 +66,13 @@ class LossSuite(PluginSuite):
             (output.loss / output.num_items).backward()
             optimizer.step()
         assert values[-1] < values[0]
+        wrong = "the trained tokens became less likely: its sign is wrong, or say raises_likelihood = False"
+        assert self._likelihood(model, batch) > likely or not self.raises_likelihood, wrong
+
+    @staticmethod
+    def _likelihood(model: Any, batch: dict[str, Any]) -> float:
+        """The mean log-probability of the trained tokens, by the model's own loss."""
+        import torch
+
+        with torch.no_grad():
+            return -float(mean_loss(model, batch))

@@ -41,7 +41,8 @@ class RewardSuite(PluginSuite):
         """An answer's score does not depend on the others of its batch."""
         together = self.score([self.worse, self.better])
         alone = [self.score([answer])[0] for answer in (self.worse, self.better)]
-        assert together == pytest.approx(alone, rel=1e-4, abs=1e-6)
+        same = together == pytest.approx(alone, rel=1e-4, abs=1e-6)
+        assert same, f"two answers score {together} together, and {alone} each by itself"
 
     def test_weight(self) -> None:
         """A `weight` does not change the score: whoever asked for it multiplies."""
@@ -53,7 +54,7 @@ class RewardSuite(PluginSuite):
     def test_empty_answer(self) -> None:
         """A model that says nothing is scored too, without an error."""
         (value,) = self.score([""])
-        assert math.isfinite(value)
+        assert isinstance(value, int | float) and math.isfinite(value), f"an empty answer scores {value!r}, no number"
 
     def test_no_answers(self) -> None:
         """No answers, no scores."""

@@ -73,12 +73,18 @@ class TrackerSuite(PluginSuite):
 
     def test_two_runs_in_one_process(self, tmp_path: Path) -> None:
         """One instance hears two runs, one after the other; nothing of the first is in the second's way."""
-        first, second = tmp_path / "first", tmp_path / "second"
-        first.mkdir()
-        second.mkdir()
+        first, second, alone = (tmp_path / name for name in ("first", "second", "alone"))
+        for folder in (first, second, alone):
+            folder.mkdir()
         self.tell([*events_of(first), *events_of(second)], tmp_path)
         missing = [name for name in self.writes if not (second / name).is_file()]
         assert not missing, f"not written for the second run: {', '.join(missing)}"
+        self.tell(events_of(alone), tmp_path)
+        for name in self.writes:
+            of_second, of_one = ((folder / name).read_bytes() for folder in (second, alone))
+            if b"\0" not in of_second:  # a text, of which nothing else is known
+                lines, expected = of_second.count(b"\n"), of_one.count(b"\n")
+                assert lines <= expected, f"{name} of a second run has {lines} lines, that of one alone {expected}"
 
     def test_its_files_stay_in_the_run(self) -> None:
         """An option that names a file in the run's folder takes no other place, and no name of the run's own."""

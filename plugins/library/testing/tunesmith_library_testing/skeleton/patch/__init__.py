@@ -1,16 +1,17 @@
 """A patch: dropout on the embeddings while training (Gal & Ghahramani 2016, arXiv 1512.05287)."""
 
 from collections.abc import Generator
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import Range
 
 
 @plugin
 class Placeholder:
     """Drop a share of the embedded values in training, as a regulariser."""
 
-    p: float = 0.1  # share of the values that are dropped, 0 to 1
+    p: Annotated[float, Range(0, 1, high_excluded=True)] = 0.1  # share of the values that are dropped
 
     @hookimpl(wrapper=True)
     def load_model(self) -> Generator[None, Any, Any]:

@@ -1,8 +1,9 @@
 """Round-to-nearest quantisation: no calibration, no dependency beside torch."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith_library_estimates.estimation import Estimate, Weight
 
 
@@ -11,7 +12,8 @@ class Placeholder:
     """Round each weight to the nearest of 2^bits - 1 levels, scaled by the largest magnitude of its group."""
 
     bits: Literal[2, 3, 4, 8] = 4  # bits per weight
-    group_size: int = 64  # weights that share one scale; it must divide the width of every layer
+    # weights that share one scale; it must divide the width of every layer
+    group_size: Annotated[int, at_least(1, most=65_536)] = 64
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import at_least
+from tunesmith.ranges import at_least, between
 
 
 @plugin
 class Placeholder:
     """1 for an answer of up to `words` words, words / length for a longer one, 0 for none."""
 
-    weight: float = 1.0  # multiplies the score
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
     words: Annotated[int, at_least(1, most=1_000_000)] = 50  # how long an answer may be
 
     @hookimpl
