@@ -13,6 +13,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+MESSAGES = (
+    "{tokens} tokens, {trained} of them trained ({share})",
+    "{cut} rows cut ({share})",
+    "{cut} rows cut ({share}), which lose {removed} tokens",
+    "the longest row has {longest}: {place}",
+)
+"""What `Sizes.of` says, for catalogues of other languages."""
+
 
 @dataclass
 class Share:

@@ -28,6 +28,16 @@ Decision = tuple[Precision, str]
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 
 
+MESSAGES = (
+    "{when}: a step takes {share} times as long as in {other}, and {gain}",
+    "{when}: an answer takes {share} times as long as in {other}, and {gain}",
+    "rounds less",
+    "takes half of the memory",
+    "measured before",
+)
+"""What is said of a choice, for catalogues of other languages."""
+
+
 def resolve(
     requested: str, path: Path | None = None, task: Task | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Precision:
