@@ -19,6 +19,9 @@ from tunesmith_library_weights.towers import LANGUAGE, parts_in, say_parts
 from tunesmith_library_adapting.experts import adapted_share, over_packed
 from tunesmith_library_adapting.few_passes import in_few_passes
 
+MESSAGES = ("trained: {trained} of {total} parameters ({share}) ({why})",)
+"""What is announced, for catalogues of other languages."""
+
 
 def adapt(model: Any, config: Any) -> Any:
     """Put fresh weights beside the layers that a peft configuration names, and train the model's `fresh_modules` whole.

@@ -29,8 +29,8 @@ _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 
 
 MESSAGES = (
-    "{when}: a step takes {share} times as long as in {other}, and {gain}",
-    "{when}: an answer takes {share} times as long as in {other}, and {gain}",
+    "precision: {chosen} ({when}: a step takes {share} times as long as in {other}, and {gain})",
+    "precision: {chosen} ({when}: an answer takes {share} times as long as in {other}, and {gain})",
     "rounds less",
     "takes half of the memory",
     "measured before",

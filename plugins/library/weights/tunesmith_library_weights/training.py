@@ -15,6 +15,10 @@ from tunesmith_library_weights.towers import say_parts
 _LATER, _WANTED = "_tunesmith_casts_later", "_tunesmith_numbers"
 
 
+MESSAGES = ("trained: {trained} of {total} parameters ({share}) ({why})",)
+"""What is announced, for catalogues of other languages."""
+
+
 def cast_later(model: Any) -> None:
     """Have `train_only` note in which numbers a weight is wanted, for what spreads the model over processes.
 
