@@ -23,7 +23,9 @@ VARIABLES = ("TUNESMITH_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _BRACES = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 _ENTRY = re.compile(r'(msgid|msgstr)? ?"(.*)"$')
 _WORD = re.compile(r"[^\W\d_]{2}")
-_LITTLE, _FEW = 5, 4  # a message with so few characters of its own has names and numbers of so few words in its fields
+_LITTLE = 5  # a message with so few characters of its own has names and numbers in its fields, no words
+_LETTERS = re.compile(r"[a-z]*").fullmatch
+_FEW = 4  # words in each field of a phrase
 _PHRASE = 15  # the same of one that is no sentence: `{count} tokens`
 
 
@@ -87,8 +89,10 @@ class _Message:
 
     def may_hold(self, values: Sequence[str]) -> bool:
         """Whether it is this message: `{count} in {file}` is none of the sentences of others that have an `in`."""
+        if self.weight <= _LITTLE:
+            return not any(" " in value.replace(", ", ",") for value in values) and not all(map(_LETTERS, values))
         if ":" in self.written or self.written.endswith("."):
-            return self.weight > _LITTLE or _short(values)
+            return True
         return all(map(_balanced, values)) and (self.weight > _PHRASE or _short(values))
 
     @cached_property
