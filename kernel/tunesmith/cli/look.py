@@ -229,7 +229,8 @@ def _lines(value: Any, key: tuple[str | int, ...], found: Any, thing: Any = None
             yield head, str(found.origins.get(place, ""))
             yield from _lines(inner, place, found, _part(thing, place, found))
         else:
-            at = key if name == shorthand(type(thing)) and place not in found.origins else place
+            short = name == shorthand(type(thing)) and inner is not None and place not in found.origins
+            at = key if short else place
             yield f"{head} {json.dumps(inner, ensure_ascii=False)}", str(found.origins.get(at, "default"))
 
 

@@ -246,9 +246,9 @@ def _say_why_anew(work: Work, cache_dir: Path, made_of: Parts, folder: Path, dam
     if damage:
         logger.warning("%s: the encoded data in %s is damaged (%s) and is made anew", work.source.key, folder, damage)
         return
-    alike = [
-        parts for about in _abouts(cache_dir) if (parts := about.get("parts", {})).get("files") == made_of["files"]
-    ]
+    abouts = [about.get("parts", {}) for about in _abouts(cache_dir)]
+    # of the same kind alone: an evaluation that reads rows has nothing of what a training encodes them by
+    alike = [parts for parts in abouts if parts.get("files") == made_of["files"] and parts.keys() == made_of.keys()]
     former = [[other for other in differences(parts, made_of) if other != "first rows"] for parts in alike]
     if former:
         other = ", ".join(sorted(former, key=len)[0]) or "code that was edited"

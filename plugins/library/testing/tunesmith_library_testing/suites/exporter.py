@@ -53,6 +53,21 @@ class ExporterSuite(PluginSuite):
         assert [entry.name for entry in output_dir.parent.iterdir()] == ["export"]
         assert not [file.name for file in files if file.suffix in (".bin", ".pt", ".pth", ".pkl")]
 
+    def test_model_stays_as_it_was(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+        """The loaded model is other exporters' too: its weights and their numbers are not changed."""
+        if type(self).export is not ExporterSuite.export:
+            pytest.skip("the test class makes the model that is exported")
+        model = load_plain(tiny_llama)
+        before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+        self.export(tiny_llama, tiny_bpe, tmp_path / "export", lambda: model)
+        after = model.state_dict()
+        changed = [
+            name
+            for name, weight in before.items()
+            if name not in after or after[name].dtype != weight.dtype or bool((after[name] != weight).any())
+        ]
+        assert not changed, f"changed by the export: {', '.join(changed[:3])}; write a copy"
+
     def test_failure_leaves_nothing(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
         """When it fails the error comes through, and nothing half written stays."""
 

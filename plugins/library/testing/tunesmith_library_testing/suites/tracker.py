@@ -69,7 +69,14 @@ class TrackerSuite(PluginSuite):
         """A run that goes on after its second step is heard by a new instance."""
         told = events_of(tmp_path, status="interrupted")
         self.tell([*told[:5], told[-1]], tmp_path)
+        lines = {name: (tmp_path / name).read_bytes().splitlines() for name in self.writes}
         self.tell(events_of(tmp_path, resumed_from=2), tmp_path)
+        for name, before in lines.items():
+            kept = (tmp_path / name).read_bytes().splitlines()
+            if name.endswith((".jsonl", ".csv")):  # which have a line for each step
+                assert len(kept) >= len(before), (
+                    f"{name}: {len(before)} lines before the run went on, {len(kept)} after it"
+                )
 
     def test_two_runs_in_one_process(self, tmp_path: Path) -> None:
         """One instance hears two runs, one after the other; nothing of the first is in the second's way."""
