@@ -49,7 +49,7 @@ def load_judge(
         announce("reward model's template", template.name, "its tokenizer has none; that of the trained model")
     else:
         raise TunesmithError(f"{named}: the tokenizer of {path} has no chat template")
-    model.to(device or torch.accelerator.current_accelerator() or "cpu")
+    model.to(device or torch.accelerator.current_accelerator(check_available=True) or "cpu")
     return Judge(model, tokenizer, template, output=output, batch_size=batch_size, max_length=max_length)
 
 

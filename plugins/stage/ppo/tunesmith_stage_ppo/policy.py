@@ -101,7 +101,7 @@ def _log_probs(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) ->
 
 def device_of(use_cpu: bool) -> torch.device:
     """Where to train."""
-    accelerator = None if use_cpu else torch.accelerator.current_accelerator()
+    accelerator = None if use_cpu else torch.accelerator.current_accelerator(check_available=True)
     return accelerator or torch.device("cpu")
 
 

@@ -317,7 +317,8 @@ def test_inputs_of_layers_are_kept_on_the_host(tiny_llama: Path, monkeypatch: py
             assert options["pin_memory"] is True
 
             def pack(tensor: torch.Tensor) -> torch.Tensor:
-                copied.append(tensor.shape)
+                if tensor.numel():  # torch 2.9 keeps an empty one beside it
+                    copied.append(tensor.shape)
                 return tensor.clone()
 
             super().__init__(pack, lambda tensor: tensor)

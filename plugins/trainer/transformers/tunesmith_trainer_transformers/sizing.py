@@ -66,7 +66,7 @@ def settled(
 
 def kind_of_device(options: Transformers) -> str:
     """That is trained on, as torch names its kind."""
-    accelerator = None if options.use_cpu else torch.accelerator.current_accelerator()
+    accelerator = None if options.use_cpu else torch.accelerator.current_accelerator(check_available=True)
     return "cpu" if accelerator is None else accelerator.type
 
 
