@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import math
 import sys
 import time
@@ -55,12 +56,11 @@ class Board:
 
     def draw(self) -> None:
         """Show how it stands, in place of what was shown."""
-        from IPython.display import display
-
+        display = importlib.import_module("IPython.display").display  # it is there, where `in_notebook` says so
         self._drawn = time.monotonic()
         bundle = {"text/html": self.html(), "text/plain": self.text()}
         if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
 
