@@ -51,10 +51,10 @@ demo: setup  ## prepare data, train, chat, export, offline
 	$(BIN)/python contrib/demo/demo.py
 
 test: setup  ## the quick tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow and not gpu"
 
 test-slow: setup programs  ## the slow tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "slow and not gpu"
 
 one: setup  ## the quick tests of one folder: make one P=plugins/adapter/lora
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not gpu" $(P)

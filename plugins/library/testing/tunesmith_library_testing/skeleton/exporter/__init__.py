@@ -1,5 +1,6 @@
 """An exporter: the bare weights, in one file that any safetensors reader opens."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ class Placeholder:
         import torch
         from safetensors.torch import save_model
 
-        model: Any = handle.merge(handle.load()).to(getattr(torch, self.dtype))
+        model: Any = deepcopy(handle.merge(handle.load())).to(getattr(torch, self.dtype))  # other exporters read it, too
         with replacing(output_dir) as draft:
             draft.mkdir()
             save_model(model, str(draft / "model.safetensors"))
