@@ -26,6 +26,17 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """After each file of tests the same for what it has imported."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            gc.collect()
+            gc.freeze()
+
+
 @cache
 def _words_of_slow_tests() -> re.Pattern[str]:
     """What a file with slow tests has in it: their mark, or the name of a suite that has some."""
