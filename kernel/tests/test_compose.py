@@ -105,3 +105,21 @@ def test_one_tracker_more_or_less_keeps_the_other_defaults():
 def test_nothing_at_all():
     made = compose()
     assert made.tree == {} and made.file is None
+
+
+def test_runs_beside_a_run_that_is_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no such file\.\n."):
+        compose("runs/nothere")
+    (tmp_path / "runs/mystyle").mkdir(parents=True)
+    (tmp_path / "runs/mystyle/run.yaml").write_text("seed: 1\n")
+    with pytest.raises(ConfigError, match=r"configurations and runs: .*runs/mystyle"):
+        compose("runs/nothere")
+
+
+def test_a_configuration_of_axolotl_is_told_by_its_keys(tmp_path):
+    (tmp_path / "ax.yaml").write_text("base_model: a/b\nsequence_len: 2048\n")
+    (problem,) = compose(tmp_path / "ax.yaml").problems
+    assert "Axolotl" in problem.message and "from_axolotl.md" in problem.advice
+    (tmp_path / "ours.yaml").write_text("seed: 1\nbase_model: a/b\n")
+    assert compose(tmp_path / "ours.yaml").problems == ()

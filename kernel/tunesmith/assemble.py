@@ -119,7 +119,7 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     made = checked_run(composition, command, catalog)
     known: set[tuple[str, str]] = set()
     absent: dict[Wanted, str] = {}
-    problems = [*composition.problems, *lacking]
+    problems = [*lacking]
     notices: list[str] = []
     while True:
         known |= {(item.kind, item.name) for item in wave}
@@ -132,7 +132,7 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
         notices += selection.notices
         if not wave:
             break
-    problems = [*made.problems, *problems]
+    problems = [*composition.problems, *made.problems, *problems]
     missing = {item: distribution for item, distribution in absent.items() if distribution}
     if missing:
         problems.append(missing_problem(missing, composition))

@@ -15,7 +15,7 @@ from typing import Any
 
 from tunesmith.catalog import Catalog
 from tunesmith.dialects import OURS, read_foreign
-from tunesmith.errors import ConfigError, choices
+from tunesmith.errors import ConfigError
 from tunesmith.keys import Key, Origin
 from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
@@ -28,7 +28,7 @@ from tunesmith_library_configuration.layers import Layers, Things
 from tunesmith_library_configuration.models import with_known_model
 from tunesmith_library_configuration.overrides import Overrides as Overrides
 from tunesmith_library_configuration.overrides import read_overrides
-from tunesmith_library_configuration.recipes import find_recipe, recipe_folders, recipes
+from tunesmith_library_configuration.recipes import find_recipe, others_than, recipe_folders
 
 
 @dataclass(frozen=True)
@@ -97,5 +97,4 @@ def _config_file(path: Path) -> Path:
     if recipe:
         announce("configuration", recipe, "an installed recipe")
         return recipe
-    beside = {*(str(other) for other in path.parent.glob("*.y*ml")), *recipes()}
-    raise ConfigError(f"{path}: no such file.\n{choices(str(path), beside, 'configurations')}")
+    raise ConfigError(f"{path}: no such file.\n{others_than(path)}")

@@ -19,6 +19,7 @@ from tunesmith import DataError, TunesmithError, hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.types import DatasetSplits, Requirement
 from tunesmith_command_data import Data
+from tunesmith_command_data.inputs import entries_of
 from tunesmith_command_data.outputs import writing
 from tunesmith_library_configuration.locks import IN_FOLDER, locked
 
@@ -281,3 +282,10 @@ def test_a_set_that_is_trained_on_is_not_measured_on(tmp_path: Path) -> None:
     file.write_text(json.dumps({"prompt": "Who?", "completion": "Me."}) + "\n", encoding="utf-8")
     with pytest.raises(TunesmithError, match="named twice"):
         run("check", file, "--eval", file)
+
+
+def test_a_configuration_is_no_data_set_and_its_sets_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("data:\n  train: [a.json, {path: b.json}]\n  eval: [c.json]\n", encoding="utf-8")
+    with pytest.raises(TunesmithError, match=r"is a configuration, and(.|\n)*measured on: a\.json b\.json c\.json"):
+        entries_of([str(file)])

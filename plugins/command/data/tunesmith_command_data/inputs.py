@@ -13,20 +13,38 @@ from tunesmith.pipeline import model_source
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_linting import Measure, Take, TooLong, read_set
 
+MESSAGES = (
+    "{path} is of no known format; found: {found}.",
+    "{path} is of no known format; found: {found}",
+    "write format=NAME and say with columns where its fields are",
+    "write format=NAME and say with columns where its fields are, such as",
+)
+
 
 def entries_of(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """Paths, and what is said of all of them: `train.json format=alpaca columns.prompt=question`.
 
-    Raises: TunesmithError when there is no path.
+    Raises: TunesmithError when there is no path, and for a configuration.
     """
     from omegaconf import OmegaConf
 
     paths = [word for word in words if "=" not in word]
     if not paths:
         raise TunesmithError("no data set is named\n  write a file, a folder, a pattern, a hub address or a known name")
+    for path in paths:
+        if path.endswith((".yaml", ".yml")) and Path(path).is_file():
+            raise TunesmithError(f"{path} is a configuration, and this command takes data sets.\n  {_sets_of(path)}")
     options = OmegaConf.to_container(OmegaConf.from_dotlist([word for word in words if "=" in word]))
     assert isinstance(options, dict)
     return paths, {str(name): value for name, value in options.items()}
+
+
+def _sets_of(config: str) -> str:
+    """The data sets of a configuration, as they are to be named."""
+    data = compose(Path(config)).tree.get("data") or {}
+    entries = [entry for name in ("train", "eval") for entry in data.get(name) or []]
+    paths = dict.fromkeys(str(entry.get("path") if isinstance(entry, Mapping) else entry) for entry in entries)
+    return f"name what it trains and is measured on: {' '.join(paths)}" if paths else "it names no data sets"
 
 
 def named(paths: Iterable[str]) -> dict[str, str]:

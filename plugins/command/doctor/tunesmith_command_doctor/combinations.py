@@ -106,8 +106,8 @@ def _changes_others(there: Installed, gpus: Nvidia) -> Iterator[Finding]:
         )
         yield Finding("unsloth", message, "an environment of its own for model=unsloth", wrong=False)
     if "bitsandbytes" in there and "torch" in there and cuda_of_torch(there) == "" and not gpus.names:
-        message = "without a GPU it has fewer functions: quantizer=bitsandbytes is slow, optimizer=adamw8bit has none"
-        yield Finding("bitsandbytes", message, "quantizer=hqq or quantizer=torchao on a processor", wrong=False)
+        message = "without a GPU it does less: quantizer=bitsandbytes is slow, and optimizer=adamw8bit does not run"
+        yield Finding("bitsandbytes", message, "on a processor take quantizer=hqq or quantizer=torchao", wrong=False)
 
 
 CHECKS: tuple[Callable[[Installed, Nvidia], Iterator[Finding]], ...] = (

@@ -57,7 +57,7 @@ def findings(catalog: Catalog) -> Iterator[Finding]:
     """Settings that slow runs down, or hide what is installed."""
     if sys.dont_write_bytecode:
         message = "every start compiles what it imports anew, which takes seconds"
-        advice = "unset PYTHONDONTWRITEBYTECODE, or install with uv pip install --compile-bytecode"
+        advice = "unset PYTHONDONTWRITEBYTECODE, or install with UV_COMPILE_BYTECODE=1"
         yield Finding("PYTHONDONTWRITEBYTECODE", message, advice, wrong=False)
     if catalog.restriction:
         yield Finding("TUNESMITH_PLUGINS", catalog.restriction, "unset TUNESMITH_PLUGINS", wrong=False)

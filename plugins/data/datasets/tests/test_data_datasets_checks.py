@@ -3,13 +3,16 @@
 import json
 import shlex
 import sys
+from types import SimpleNamespace
 
 import pytest
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.catalog import Catalog
+from tunesmith.traits import StageTraits
 from tunesmith.validate import structured
 from tunesmith_data_datasets import Datasets
-from tunesmith_data_datasets.entries import Entry
+from tunesmith_data_datasets.entries import Entry, Source
+from tunesmith_data_datasets.suiting import unsuited
 from tunesmith_library_testing.parts import StubPlan
 
 
@@ -266,3 +269,27 @@ def test_a_format_is_told_by_the_process_that_trains(monkeypatch, caplog):
             made.configured(plan=plan)
         assert list(made._formats.values()) == ["alpaca"]
         assert ("data.train[0].format: alpaca" in caplog.text) is launched
+
+
+class Chats:
+    """A stage that learns from conversations."""
+
+    traits = StageTraits(reads=("messages",))
+
+
+@pytest.mark.parametrize("command, found", [("train", 1), ("encode", 1), ("eval", 0)])
+def test_rows_of_which_the_stage_reads_none_are_a_problem_of_the_plan(tmp_path, command, found):
+    source = Source("data.train[0]", "news", Entry(path=str(tmp_path / "news.csv")))
+    plan = SimpleNamespace(
+        command=command,
+        traits=lambda kind: Chats.traits,
+        name=lambda kind: "chats",
+        installed=lambda kind: {"chats": Chats},
+    )
+    rows = [{"text": "I paid twice."}]
+    problems = list(unsuited(source, rows, tmp_path / "news.csv", plan))
+    assert len(problems) == found
+    assert all("stage.chats needs rows with `messages`; these have text." in problem.message for problem in problems)
+    assert all("output: COLUMN" in problem.advice for problem in problems)
+    assert not list(unsuited(source, [*rows, {"messages": []}], tmp_path / "news.csv", plan)), "the run names the first"
+    assert not list(unsuited(source, [{"prompt": []}], tmp_path / "news.csv", plan)), "it is counted in the run"

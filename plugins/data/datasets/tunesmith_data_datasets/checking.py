@@ -21,6 +21,7 @@ from .detecting import Told, first_file, first_records, format_of, in_words, lis
 from .entries import Source, names_in
 from .layouts import layout_of
 from .reading import is_data_file, names
+from .suiting import unsuited
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -181,12 +182,23 @@ def _problems_of_files(source: Source, plan: Plan) -> Iterator[Problem]:
         if laid_out:
             yield Problem(key, f"{message}\n{laid_out.said}", laid_out.advice)
             return
-        advice = f"write {key}.format=NAME and say with {key}.columns where its fields are"
+        advice = (
+            f"write {key}.format=NAME and say with {key}.columns where its fields are{_such_as(source, records, plan)}"
+        )
         advice += f"\n{listed(plan.installed('format'))}"
         yield Problem(f"{key}.format", "\n".join([message, *_nearly(source, plan, records)]), advice)
     else:
         yield from _tied(source, told)
         yield from _problems_of_records(source, told.name, plan, records)
+
+
+def _such_as(source: Source, records: list[dict[str, Any]], plan: Plan) -> str:
+    """The words for the most usual case: one column asks, the next one answers."""
+    texts = [name for name in records[0] if all(isinstance(record.get(name), str) for record in records)]
+    if len(texts) < 2 or "alpaca" not in plan.installed("format"):
+        return ""
+    columns = f"{{instruction: {texts[0]}, output: {texts[1]}}}"
+    return f", such as\n'{source.key}={{path: {source.entry.path}, format: alpaca, columns: {columns}}}'"
 
 
 def _nearly(source: Source, plan: Plan, records: list[dict[str, Any]]) -> Iterator[str]:
@@ -241,8 +253,8 @@ def _problems_of_records(source: Source, name: str, plan: Plan, records: list[di
     if format is None or file is None:  # not installed, which the kernel says
         return
     try:
-        for _ in format.to_rows(records=peek(file, source), columns=entry.names):
-            pass
+        rows = list(format.to_rows(records=peek(file, source), columns=entry.names))
+        yield from unsuited(source, rows, file, plan)
     except DataError as error:
         message, _, advice = str(error).partition("\n")
         message = message.replace("with columns=", f"with {key}.columns=")

@@ -411,3 +411,11 @@ def test_what_names_no_thing_is_an_option_of_all(tmp_path, file: str, words: lis
     layers.add_file(tmp_path / "c.yaml")
     layers.override(read_overrides(words))
     assert layers.tree["exporter"] == tree
+
+
+def test_options_that_are_written_anew_are_not_told_as_dropped(write):
+    write("base.yaml", "adapter: {name: lora, rank: 8, dropout: 0.1}\n")
+    same = write("same.yaml", "defaults: [base.yaml]\nadapter: {name: oft, rank: 4, dropout: 0.2}\n")
+    assert compose(same).notices == []
+    made = compose(write("less.yaml", "defaults: [base.yaml]\nadapter: {name: oft, rank: 4}\n"))
+    assert made.notices == ["adapter=oft drops adapter.dropout, which belonged to lora"]

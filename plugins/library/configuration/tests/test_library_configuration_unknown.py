@@ -119,3 +119,8 @@ def test_in_a_file():
     written = SimpleNamespace(tree={"model": {"name": "org/x"}}, origins={Key("model", "name"): Origin("c.yaml", 1)})
     found = with_line(Problem(Key("model", "name"), "no."), written, NAMED, THINGS.__getitem__)
     assert found.advice.splitlines()[0] == "write model: {path: org/x}"
+
+
+def test_nothing_alike_is_listed_for_a_key_that_is_like_none() -> None:
+    problem = unknown_key("evals_per_epoch", {"evals_per_epoch": 2}, None, Run, {}, lambda kind: {})
+    assert "possible" not in problem.advice and "tunesmith config schema" in problem.advice

@@ -14,6 +14,9 @@ from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.translation import Note, Translation
 from tunesmith_library_configuration.trees import Tree
 
+_AXOLOTL = frozenset(("base_model", "datasets", "sequence_len", "micro_batch_size", "num_epochs", "lora_r"))
+"""Keys of Axolotl's files; `base_model` with one of the others is in no other program's."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -75,6 +78,14 @@ def _refused(note: Note, origins: Origins) -> Problem:
     return Problem(Key(), f"{note.key}: {note.reason}", "\n".join(filter(None, [note.advice, str(place or "")])))
 
 
+def _unread(tree: Mapping[str, Any], source: Origin) -> list[Problem]:
+    """Whose configuration it looks like that no dialect reads: its keys are wrong one by one, and this says why."""
+    if "base_model" not in tree or len(_AXOLOTL & tree.keys()) == 1:
+        return []
+    message = f"{source}: it looks like a configuration of Axolotl, which has other keys."
+    return [Problem(Key(), message, "docs/guides/from_axolotl.md has each of them in our words")]
+
+
 @dataclass
 class Words:
     """Puts layers into our words; `ours` is what `Layers.change` takes."""
@@ -97,6 +108,7 @@ class Words:
         theirs = [item for item in self.overrides if self._is_theirs(item.key, tree)]
         reading = self._read(tree, origins, layer.source, theirs) or self._mixed(tree, origins, layer.source, theirs)
         if reading is None:
+            self.problems += _unread(tree, layer.source)
             return Layer(tree, origins, layer.source), told
         shared = [item for item in self.overrides if len(item.key) == 1 and item.key[0] in reading.shared - tree.keys()]
         if shared:

@@ -22,6 +22,8 @@ from tunesmith_library_configuration.sharing import Things as Things
 from tunesmith_library_configuration.sharing import apart, for_each
 from tunesmith_library_configuration.trees import Tree
 
+MESSAGES = ("{choice} drops {options}, which belonged to {plugin}",)
+
 
 class Named(Protocol):
     """What a key holds: one named thing (`adapter: {name: lora, rank: 8}`), or many (`tracker: {plot: {size: 3}}`)."""
@@ -174,7 +176,7 @@ class Layers(Tree):
         former_name = former.get("name", next(iter(self.named[held].default), None))
         place = where.get(Key(held, "name"))
         if "name" in value and former_name is not None and not self._same(held, former_name, value["name"], place):
-            dropped = [f"{held}.{name}" for name in former if name != "name"]
+            dropped = [f"{held}.{name}" for name in former if name not in value]  # others are written anew
             if dropped:
                 chosen = "null" if value["name"] is None else value["name"]
                 told = f"drops {', '.join(dropped)}, which belonged to {former_name}"

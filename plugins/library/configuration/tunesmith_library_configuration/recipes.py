@@ -10,6 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tunesmith_library_configuration.errors import choices
+from tunesmith_library_configuration.folders import RECORD
+
 GROUP = "tunesmith.recipes"
 """The group of entry points by which a package says that it holds recipes."""
 
@@ -48,3 +51,14 @@ def find_recipe(name: Path) -> Path | None:
     if name.parent not in (Path(), Path("conf")):
         return None
     return recipes().get(name.name if name.suffix else f"{name.name}.yaml")
+
+
+def others_than(path: Path) -> str:
+    """What there is where there is no such file: configurations and runs in its folder, installed recipes."""
+    beside = {*map(str, path.parent.glob("*.y*ml")), *recipes()}
+    beside |= {str(record.parent) for record in path.parent.glob(f"*/{RECORD}")}
+    return (
+        choices(str(path), beside, "configurations and runs")
+        if beside
+        else f"no configuration or run is in {path.parent}"
+    )

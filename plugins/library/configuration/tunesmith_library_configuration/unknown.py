@@ -75,7 +75,10 @@ def unknown_key(
     lines = [] if misspelt else _meant(name, tree[name], origin, homes, named, classes)
     if not lines and nearest(name, keys) is None and (meant := nearest(name, names, _NEAR)):
         lines = _lines(meant, homes, tree[name], origin)
-    advice = f"write {' or '.join(lines[:_MANY])}" if lines else choices(name, keys)
+    if lines:
+        advice = f"write {' or '.join(lines[:_MANY])}"
+    else:  # of names that are not alike the nearest tell nothing
+        advice = choices(name, keys) if nearest(name, keys) else "tunesmith config schema has all keys"
     return Problem(Key(name), message, advice)
 
 
@@ -201,6 +204,8 @@ def with_line(problem: Problem, written: Written, named: Mapping[str, Named], cl
         return problem
     if isinstance(value, str) and (same := [one for one in things if value.lower() in _names(one, things[one])]):
         return _advised(problem, [_choice(kind, one, held, origin) for one in same])
+    if isinstance(value, str) and (near := nearest(value, things)) and (beside := _beside(value, kind, named, classes)):
+        return _advised(problem, [" ".join([_choice(kind, near, held, origin), *beside])])
     if not isinstance(value, list) and nearest(str(value), things):
         return problem
     meant = [one for one in things if _stands_for(things[one], value, one in held.default)]
@@ -209,6 +214,16 @@ def with_line(problem: Problem, written: Written, named: Mapping[str, Named], cl
         origin = Origin(origin.source, origin.line, str(value))
     places = {f"{kind}.{one}" if held.many else kind: shorthand(things[one]) for one in meant}
     return _advised(problem, [line_of(f"{place}.{option}", value, origin) for place, option in places.items()])
+
+
+def _beside(value: str, kind: str, named: Mapping[str, Named], classes: Classes) -> list[str]:
+    """What else a name means that is called like a thing of another kind: the 4 bits of `adapter=qlora`."""
+    others = {key: held for key, held in named.items() if key != kind and not held.many}
+    found = {
+        key: next((one for one, cls in classes(key).items() if value.lower() in _names(one, cls)), None)
+        for key in others
+    }
+    return [f"with {key}={one}" for key, one in found.items() if one is not None]
 
 
 def _stands_for(cls: type, value: Any, default: bool) -> bool:

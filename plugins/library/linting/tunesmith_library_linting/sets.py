@@ -112,6 +112,8 @@ def _assembled(entry: Mapping[str, Any], catalog: Catalog) -> Assembly | str:
 def _in_words_of_the_call(problem: Problem) -> Problem:
     """A problem without the key of a configuration, for there is none: `write format=NAME`."""
     named = re.sub(rf"{re.escape(_ENTRY)}={{path: (.*), format: NAME}}", r"\1 format=NAME", problem.advice)
+    whole = rf"'{re.escape(_ENTRY)}={{path: (.*), format: (\w+), columns: (.*)}}'"
+    named = re.sub(whole, r"\1 format=\2 'columns=\3'", named)
     named = named.replace(f"{_ENTRY}.", "")
     return Problem("", problem.message.replace(f"{_ENTRY}: ", "").replace(f"{_ENTRY}.", ""), named, problem.severity)
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError
 from tunesmith.messages import logger
-from tunesmith.traits import traits_of
 from tunesmith.types import Message, Problem, Row
-from tunesmith_library_formats import Lacking, count
+from tunesmith_library_formats import count
+from tunesmith_library_formats.suiting import Advise as Advise
+from tunesmith_library_formats.suiting import lacking, suited_stages
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-Advise = Callable[[Row], str]
-"""What to do about a row that a stage does not train on."""
-
 _MEDIA = ("images", "videos", "audios")
-_LABEL = "the label of a record must be true or false; null, and 0 or 1 where columns do not name it, are none"
-_AS_TEXT = "format: text with columns: {text: COLUMN} in the data set's entry learns one column as it stands"
-_NONE_SUITS = "choose another format"
 _ANSWERS = {"messages", "completion", "chosen", "rejected", "text", "label"}
 _UNANSWERED = "have no answer and are left out"
 _SILENT = "have an empty answer and are left out"
@@ -35,18 +30,7 @@ def variables_of(row: Row) -> dict[str, Any]:
 
 def other_stages(plan: Plan) -> Advise:
     """Advice from what the installed stages say that they read; they are imported when it is asked for."""
-    return partial(_suited, plan)
-
-
-def _suited(plan: Plan, row: Row) -> str:
-    """The other stages that read a row's columns, of those that read some the ones that read most."""
-    reads = {name: traits_of("stage", cls).reads for name, cls in plan.installed("stage").items()}
-    suited = {name: len(columns) for name, columns in reads.items() if columns and set(columns) <= row.keys()}
-    suited.pop(plan.name("stage") or "", None)
-    names = sorted(name for name, count in suited.items() if count == max(suited.values()))
-    if not names:
-        return _NONE_SUITS
-    return "stage=" + " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return partial(suited_stages, plan)
 
 
 def packed_in_vain(plan: Plan) -> list[Problem]:
@@ -67,16 +51,9 @@ def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None 
 
     Raises: DataError, of a row without a column Lacking.
     """
-    missing = [column for column in columns if column not in row]
-    if missing:
-        found, advice = ", ".join(sorted(row)), advise(row) if advise else _NONE_SUITS
-        if missing[0] == "text":
-            advice += f"; {_AS_TEXT}"
-        if "label" not in missing:
-            raise Lacking(f"stage.{stage} needs rows with `{missing[0]}`; these have {found}.", advice, (), "\n  ")
-        # a record may have one that says nothing, and is of other columns then
-        said = f"stage.{stage} needs rows with `label`; these have {found}.\n  {_LABEL}"
-        raise Lacking(said, advice, ("label", "kto_tag"), "\n  ")
+    fault = lacking(row, columns, stage, advise)
+    if fault:
+        raise fault
 
 
 def text_only(row: Row, stage: str) -> None:

@@ -33,7 +33,7 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 class Bitsandbytes:
     """NF4, FP4 and 8-bit weights by bitsandbytes, quantised while the model is loaded (QLoRA, LLM.int8)."""
 
-    also_called: ClassVar[tuple[str, ...]] = ("bnb", "4bit", "8bit", "nf4")
+    also_called: ClassVar[tuple[str, ...]] = ("bnb", "4bit", "8bit", "nf4", "qlora")
     known_as: ClassVar[dict[str, str]] = {
         **{"load_in_4bit": "bits=4", "load_in_8bit": "bits=8", "quantization_bit": "bits", "quant_bits": "bits"},
         **{"bnb_4bit_quant_type": "quant_type", "bnb_4bit_use_double_quant": "double_quant"},
