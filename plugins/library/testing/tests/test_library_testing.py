@@ -206,7 +206,7 @@ def test_notices_a_format_that_does_not_know_its_records() -> None:
         suite.test_says_what_it_reads()
     with pytest.raises(Fails, match=r"it reads this record, and says no: {'text': 'a'}"):
         suite.test_looks_like()
-    with pytest.raises(KeyError):
+    with pytest.raises(Fails, match="a record of another shape is a no"):
         suite.test_looks_like_is_asked_about_everything()
 
 

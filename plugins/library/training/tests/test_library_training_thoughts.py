@@ -106,7 +106,8 @@ def test_answers_that_lack_the_thought_that_every_prompt_begins_are_counted(
     opened: str, number: int, tiny_bpe: Any
 ) -> None:
     """Those that call a tool too: no template writes a thought before them by itself."""
-    jinja = LAST + "{% if add_generation_prompt %}[assistant]OPENED{% endif %}".replace("OPENED", opened)
+    jinja = LAST.replace("</s>", "{{ message.tool_calls | default('') }}</s>")
+    jinja += "{% if add_generation_prompt %}[assistant]OPENED{% endif %}".replace("OPENED", opened)
     template = ChatTemplate("always", jinja, ("</s>",), thinking=Thinking()).bind(tiny_bpe)
     calls = {**PLAIN, "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": {}}}]}
     with tallying() as tally:

@@ -63,12 +63,21 @@ def isolates_sequences(model: Any) -> float:
 
 def _measured(model: Any) -> tuple[float, str]:
     """The leak, and why a model takes no concatenated batch."""
+    if getattr(model.config.get_text_config(), "attention_chunk_size", None) and not _chunks_begin_with_sequences():
+        return float("inf"), "this transformers counts its chunks of attention from where the row begins"
     try:
         change = (_logits(model, shift=1) - _logits(model, shift=0)).abs()
     except (TypeError, ValueError) as error:
         return float("inf"), " ".join(str(error).split())
     own, other = change[: _LENGTHS[0]].max(), change[_LENGTHS[0] :].max()
     return (other / own).item() if own > 0 else other.item(), ""
+
+
+def _chunks_begin_with_sequences() -> bool:
+    """Whether transformers counts chunks of attention from where each sequence begins; 5.17 does not."""
+    from transformers import masking_utils
+
+    return hasattr(masking_utils, "packed_sequence_compatibility_function")
 
 
 @torch.no_grad()

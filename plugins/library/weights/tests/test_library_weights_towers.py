@@ -103,6 +103,10 @@ def test_the_parts_of_families_are_where_their_checkpoints_have_them(kinds: set[
     for kind in sorted(kinds):
         model, places = _made(kind), _PLACES[kind]
         names = [name for name, _ in [*model.named_modules(), *model.named_parameters()]]
+        if (
+            kind == "qwen2_5_omni_thinker" and "visual" in names
+        ):  # so with transformers 5.17, where `model` is the text's
+            places = {place.removeprefix("model.").replace("language_", ""): part for place, part in places.items()}
         assert not set(places) - set(names), f"{kind}: {set(places) - set(names)}"
         parts = parts_in(model)
         assert {place: parts.of(place) for place in places} == places, kind
@@ -124,10 +128,8 @@ def test_a_tower_is_whatever_there_is() -> None:
     parts = parts_in(_made("qwen2_5_omni_thinker"))
     assert parts.chosen(["tower"]) == {"vision", "audio"}
     assert parts.chosen(["language", "audio"]) == {"language", "audio"}
-    assert left_out(_made("qwen2_5_omni_thinker"), ["language", "vision"]) == [
-        "model.audio_tower",
-        "model.visual.merger",
-    ]
+    without = left_out(_made("qwen2_5_omni_thinker"), ["language", "vision"])
+    assert [place.removeprefix("model.") for place in without] == ["audio_tower", "visual.merger"]
     assert "model.visual.merger" not in left_out(_made("qwen2_vl"), ["language", "projector"])
     assert "model.visual.blocks" in left_out(_made("qwen2_vl"), ["language", "projector"])
     assert parts_in(_made("qwen2_audio")).chosen(["tower"]) == {"audio"}
