@@ -22,7 +22,7 @@ from tunesmith.kinds import KINDS
 _TORCH = ("torch>=2.9",)
 _NEEDS = {
     "template": ("tunesmith-library-chat>=0.1",),
-    "adapter": (*_TORCH, "peft>=0.20"),
+    "adapter": (*_TORCH, "peft>=0.21"),
     "engine": ("tunesmith-library-chat>=0.1", "tunesmith-library-engine>=0.1", *_TORCH),
     "evaluator": ("tunesmith-library-engine>=0.1", "tunesmith-library-evaluating>=0.1"),
     "exporter": (*_TORCH, "safetensors>=0.8"),
