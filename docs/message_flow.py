@@ -13,76 +13,33 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from message_module import Module
 from message_texts import called, escaped, is_message, last, numbered, paragraphs, parts, rendered
 from tunesmith_library_configuration.options import docs_of
 
 _SINKS = {"Problem", "Stray", "say", "translate", "translate_prose", "framed", "section", "write_text", "write_dl"}
 _SINKS |= {"UsageError", "BadParameter", "BadOptionUsage", "_tell", "_say", "notice", "complain"}
+_SINKS |= {"Finding", "plus", "without"}  # of a check; of an estimate
 _LOGGED = {"debug", "info", "warning", "error"}
 _ROOTS = {"TunesmithError", "Interrupted", "ClickException"}
-_ARGUMENTS = {"help", "short_help", "message", "advice", "notice", "notices", "notes", "epilog", "said", "why", "hint"}
+_ARGUMENTS = {
+    "help",
+    "short_help",
+    "message",
+    "advice",
+    "notice",
+    "notices",
+    "notes",
+    "epilog",
+    "said",
+    "why",
+    "hint",
+    "says",
+}
+_SEVERITIES = ("error", "warning")  # a finding is a tuple of one of them and what is found
 _CLASSES = {"plugin", "configurable"}
 _WORD = re.compile(r"[^\W\d_]{2}")
 _PERCENT = re.compile(r"%(?:\.\d+)?[sdrfg]")
-
-
-@dataclass
-class Module:
-    """One source file."""
-
-    path: Path
-
-    @cached_property
-    def lines(self) -> list[str]:
-        return self.path.read_text(encoding="utf-8").splitlines()
-
-    @cached_property
-    def tree(self) -> ast.Module:
-        return ast.parse("\n".join(self.lines))
-
-    @cached_property
-    def functions(self) -> dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]]:
-        found: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                found.setdefault(node.name, []).append(node)
-        return found
-
-    @cached_property
-    def name(self) -> str:
-        """Its dotted name."""
-        package = next(folder for folder in reversed(self.path.parents) if (folder / "__init__.py").exists())
-        inner = self.path.relative_to(package.parent).with_suffix("")
-        return ".".join(part for part in inner.parts if part != "__init__")
-
-    @cached_property
-    def imported(self) -> dict[str, str]:
-        """The modules that names are imported from."""
-        found = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.ImportFrom):
-                package = self.name if self.path.stem == "__init__" else self.name.rpartition(".")[0]
-                parents = package.split(".")[: len(package.split(".")) - max(node.level - 1, 0)]
-                home = ".".join([*(parents if node.level else ()), *([node.module] if node.module else ())])
-                found |= {alias.asname or alias.name: home for alias in node.names}
-        return found
-
-    @cached_property
-    def classes(self) -> list[ast.ClassDef]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef)]
-
-    @cached_property
-    def scopes(self) -> dict[ast.AST, ast.AST]:
-        """The function, or the module, that each node stands in."""
-        found: dict[ast.AST, ast.AST] = {}
-
-        def enter(node: ast.AST, scope: ast.AST) -> None:
-            for child in ast.iter_child_nodes(node):
-                found[child] = scope
-                enter(child, child if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else scope)
-
-        enter(self.tree, self.tree)
-        return found
 
 
 @dataclass
@@ -122,9 +79,9 @@ class Reading:
                 self._said.setdefault(module.path, {})[numbered(line.strip())] = None
 
     def _labels(self, module: Module, label: ast.AST) -> None:
-        """`choices(asked, possible, "installed")` says `installed: a, b`."""
+        """`choices(asked, possible, "installed")` says `installed: a, b`, or `installed: nothing`."""
         for text in rendered(label):
-            self._keep(module, f"{text}: {{names}}")
+            self._keep(module, f"{text}: {{names}}\n{text}: nothing")
 
     def _take(self, module: Module, node: ast.AST) -> None:
         """Keep the texts of an expression, and follow what it is made of."""
@@ -183,6 +140,10 @@ def _errors(modules: Iterable[Module]) -> set[str]:
 
 def _shown(node: ast.AST, errors: set[str]) -> Iterator[ast.AST]:
     """The expressions of a node that the user is shown."""
+    if isinstance(node, ast.AnnAssign) and last(node.target) in _ARGUMENTS and node.value is not None:
+        yield node.value
+    if isinstance(node, ast.Tuple) and node.elts and getattr(node.elts[0], "value", None) in _SEVERITIES:
+        yield from node.elts[1:]
     if not isinstance(node, ast.Call):
         return
     name = called(node)

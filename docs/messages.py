@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "kernel"), str(ROOT / "plugins/library/configuration"), str(ROOT / "docs")]
 
-from message_flow import Module, Reading  # noqa: E402
+from message_flow import Reading  # noqa: E402
+from message_module import Module  # noqa: E402
 from message_texts import escaped, is_message  # noqa: E402
 from tunesmith.cli.languages import read_po  # noqa: E402
 

@@ -226,3 +226,42 @@ def test_it_is_quick(chinese: None) -> None:
     for _ in range(20):
         translate("no installed plugin provides adapter=lroa.\ninstalled: lora, oft   did you mean lora?")
     assert time.process_time() - begun < 0.4
+
+
+def test_parts_of_a_line_are_told_part_by_part() -> None:
+    catalogue = Catalogue()
+    catalogue.add(
+        [
+            *(("{size} in loading", "加载时 {size}"), ("{size} in an evaluation", "评估时 {size}")),
+            *(("the peak of all phases: {rest}", "峰值：{rest}"), ("optimizer states", "优化器状态")),
+            *(("…, …", "…，…"), ("…: …", "…：…"), ("the longest row has {count}: {place}", "最长 {count}：{place}")),
+        ]
+    )
+    assert (
+        catalogue.text("the peak of all phases: 4 MB in loading, 8 MB in an evaluation")
+        == "峰值：加载时 4 MB，评估时 8 MB"
+    )
+    assert catalogue.text("the peak of all phases: rank, alpha") == "峰值：rank, alpha", "names are no parts of ours"
+    assert catalogue.text("optimizer states: 1.4 MB") == "优化器状态：1.4 MB"
+    assert catalogue.text("weights: 1.4 MB") == "weights: 1.4 MB"
+    assert (
+        catalogue.text("the peak of all phases: the longest row has 3: a b, 4 MB in loading")
+        == "峰值：最长 3：a b，加载时 4 MB"
+    )
+
+
+def test_what_is_put_together_has_the_separators_of_the_language(chinese: None, monkeypatch: Any) -> None:
+    assert languages.joined(("一", "二"), "; ") == "一；二"
+    monkeypatch.setenv("TUNESMITH_LANG", "en")
+    assert languages.joined(("one", "two"), "; ") == "one; two"
+
+
+def test_plans_and_plugins_are_told_in_chinese(chinese: None, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["plugins", "show", "adapter.lora"]) == 0
+    out = capsys.readouterr().out
+    assert "特性：" in out and "低秩" in out and "int, 1 到 65,536" in out
+    assert run(["chat", "nothere", "-m", "x"]) == 2 and "nothing" not in capsys.readouterr().err
+    assert run(["plan", "seed=7"]) == 2
+    out = capsys.readouterr().out
+    assert "# 命令行" in out and "# 默认" in out and "（包裹）" in out

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
+from typing import TYPE_CHECKING
 
 import click
 from tunesmith.catalog import Catalog, Entry, known_distributions
@@ -12,9 +12,12 @@ from tunesmith.cli.group import Group, catalog_of, hidden_by_built_in
 from tunesmith.cli.languages import translate, translate_prose
 from tunesmith.cli.output import framed
 from tunesmith.cli.soundness import faults
+from tunesmith.cli.trait_words import traits_in_words
 from tunesmith.errors import PluginError, TunesmithError, choices
 from tunesmith.kinds import KINDS
-from tunesmith.traits import TRAITS, traits_of
+
+if TYPE_CHECKING:
+    from tunesmith.options import Option
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -117,12 +120,17 @@ def _show(catalog: Catalog, entry: Entry) -> None:
 
     cls = catalog.load(entry)
     click.echo(f"{entry.address}  ({entry.origin})\n\n{translate_prose(inspect.getdoc(cls) or '')}\n")
-    traits = _traits(entry.kind, cls)
+    traits = traits_in_words(entry.kind, cls)
     if traits:
-        click.echo(f"{translate(traits)}\n")
-    rows = [(option.name, option.type_name, option.default_text, translate(option.doc)) for option in options(cls)]
+        click.echo(f"{traits}\n")
+    rows = [(option.name, _type(option), option.default_text, translate(option.doc)) for option in options(cls)]
     if rows:
         print_table(("option", "type", "default", ""), rows)
+
+
+def _type(option: Option) -> str:
+    """The type of an option, its range in words: `int, from 1 to 8`."""
+    return ", ".join(translate(part) for part in option.type_name.split(", "))
 
 
 def _summary(catalog: Catalog, entry: Entry) -> str:
@@ -130,19 +138,3 @@ def _summary(catalog: Catalog, entry: Entry) -> str:
         return translate((inspect.getdoc(catalog.load(entry)) or "").partition("\n")[0])
     except TunesmithError as error:
         return translate(f"broken: {str(error).splitlines()[0]}")
-
-
-def _traits(kind: str, cls: type) -> str:
-    """What a plugin says of itself, in one line: `reads messages; token loss; not reference`."""
-    if kind not in TRAITS:
-        return ""
-    said = traits_of(kind, cls)
-    parts = []
-    for item in dataclasses.fields(said):
-        name, value = item.name.replace("_", " "), getattr(said, item.name)
-        if isinstance(value, bool):
-            parts.append(name if value else f"not {name}")
-        elif value not in (None, ()):
-            parts.append(f"{name} {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
-    by_options = isinstance(inspect.getattr_static(cls, "traits", None), property)
-    return f"traits: {'; '.join(parts)}{' (with the default options)' if by_options else ''}" if parts else ""

@@ -66,6 +66,12 @@ def translate_prose(text: str, to: str | None = None) -> str:
     return text if wanted == "en" else _loaded(wanted).prose(text)
 
 
+def joined(parts: Iterable[str], separator: str) -> str:
+    """Parts in the user's language, with what stands between them in it: `; `, `: `, `, `."""
+    wanted = language()
+    return (separator if wanted == "en" else _loaded(wanted).between(separator)).join(parts)
+
+
 @dataclass
 class _Message:
     """One msgid that has fields, and what it is in the other language."""
@@ -143,7 +149,7 @@ class Catalogue:
 
     def _line(self, line: str, nested: bool) -> str:
         bare = line.strip()
-        found = self._found(bare, nested) if _WORD.search(bare) else None
+        found = self._found(bare, nested) or self._labelled(bare) if _WORD.search(bare) else None
         return line if found is None else line.replace(bare, found, 1)
 
     def _found(self, text: str, nested: bool) -> str | None:
@@ -157,14 +163,34 @@ class Catalogue:
                 return _filled(message.translated, values)
         return None
 
-    def _value(self, value: str) -> str:
+    def _labelled(self, line: str) -> str | None:
+        """A line that begins with what has a message of its own: `optimizer states: 1.2 GB`."""
+        label, colon, rest = line.partition(": ")
+        found = self._found(label, True) if colon and " " in label else None
+        return found and f"{found}{self.between(': ')}{self._value(rest)}"
+
+    def _value(self, value: str, separators: Sequence[str] = ("; ", ": ", ", ")) -> str:
         """What a field has matched: a name, a message, or several of them in a row."""
-        for separator in (None, "; ", ": ", ", "):
-            parts = [value] if separator is None else value.split(separator)
-            made = [self.text(part, nested=True) if " " in part else part for part in parts]
-            if made != parts:
-                return (separator or "").join(made)
-        return value
+        if " " not in value:
+            return value
+        if value in self.exact:
+            return self.exact[value]
+        some = None
+        for number, separator in enumerate(separators):
+            parts = value.split(separator)
+            told = [self._value(part, separators[number + 1 :]) for part in parts] if len(parts) > 1 else parts
+            if told != parts:
+                row = self.between(separator).join(told)
+                if not any(map(str.__eq__, told, parts)):
+                    return row
+                some = some or row
+        made = self.text(value, nested=True)
+        return some or value if made == value else made
+
+    def between(self, separator: str) -> str:
+        """What stands between the parts of a line, as the language has it."""
+        shown = f"…{separator}…"
+        return self.exact.get(shown, shown)[1:-1]
 
 
 def _short(values: Sequence[str]) -> bool:

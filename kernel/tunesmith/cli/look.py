@@ -80,7 +80,7 @@ def plan(
         _print_config(found)
         say("\n# hooks, and who implements them; the first is called first")
         for hook, plugins in implementations(manager):
-            click.echo(f"{hook}: {', '.join(plugins)}")
+            click.echo(f"{hook}: {', '.join(plugins)}".replace(" (wraps)", translate("… (wraps)")[1:]))
         if not wrong:
             words = [*([config] if config else []), *overrides]
             for line in (*_estimated(examined, machine), *_launched(found, words)):
@@ -212,7 +212,7 @@ def _print_config(found: Any) -> None:
     lines = list(_lines(redacted(found.config), (), found))
     width = min(max((len(text) for text, _ in lines), default=0), 60)
     for text, origin in lines:
-        click.echo(f"{text.ljust(width)}  # {origin}" if origin else text)
+        click.echo(f"{text.ljust(width)}  # {translate(origin)}" if origin else text)
 
 
 def _lines(value: Any, key: tuple[str | int, ...], found: Any, thing: Any = None) -> Iterator[tuple[str, str]]:

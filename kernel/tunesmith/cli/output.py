@@ -29,7 +29,7 @@ _LATE_BARS = {"TQDM_DELAY": "3"}  # seconds: a download gets its bar, what is do
 
 
 _FRAMES = {"WARNING": "warning: …", "ERROR": "error: …", "CRITICAL": "critical: …"}
-MESSAGES = ("warning: …", "error: …", "critical: …")
+MESSAGES = ("warning: …", "error: …", "critical: …", "…: …", "…; …", "…, …", "command line", "… (wraps)")
 
 
 def say(text: str = "", err: bool = False) -> None:

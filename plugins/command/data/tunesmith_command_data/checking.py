@@ -9,13 +9,28 @@ from pathlib import Path
 
 import click
 from tunesmith import TunesmithError
-from tunesmith.cli.output import say
+from tunesmith.cli.languages import joined, translate
+from tunesmith.cli.output import framed, say
 from tunesmith.cli.tables import print_table
 from tunesmith_library_linting import Leaks, Lengths, Linter, TooLong, mended, where
 
 from .inputs import entries_of, measuring, named, read
 from .outputs import with_media, writing
 
+MESSAGES = (
+    *(
+        "{file}, row {row} ({place})",
+        "{file}, row {row} (line {line})",
+        "{file}, row {row}",
+        "error",
+        "warning",
+        "note",
+    ),
+    *(
+        "characters a row: {quantiles} ({longest}); {total} in all",
+        "tokens a row: {quantiles} ({longest}); {total} in all",
+    ),
+)
 _WIDTH = 40  # characters of the longest bar
 
 
@@ -91,7 +106,14 @@ def print_report(linter: Linter, shown: int) -> None:
         say("nothing is wrong with them, as far as the checks see")
         return
     rows_of = [
-        (one.check, one.severity, f"{one.findings:,}", f"{one.rows:,}", one.first, one.says)
+        (
+            one.check,
+            translate(one.severity),
+            f"{one.findings:,}",
+            f"{one.rows:,}",
+            translate(one.first),
+            translate(one.says),
+        )
         for one in linter.summaries()
     ]
     print_table(("check", "severity", "findings", "rows", "first", "what"), rows_of)
@@ -99,7 +121,8 @@ def print_report(linter: Linter, shown: int) -> None:
     for finding in linter.findings:
         told[finding.check] += 1
         if told[finding.check] <= shown:
-            say(f"{finding.severity}: {where(finding)}: {finding.check}: {finding.message}")
+            said = joined((translate(where(finding)), finding.check, translate(finding.message)), ": ")
+            click.echo(framed(f"{finding.severity}: …", said))
     left = sum(max(0, count - shown) for count in told.values())
     if left:
         say(f"{left:,} more; --show N tells more of each check, --json all")

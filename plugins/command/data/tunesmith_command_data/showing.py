@@ -10,10 +10,16 @@ from typing import Any, TypeGuard
 
 from rich.console import Console
 from rich.text import Text
+from tunesmith.cli.languages import joined, translate
 from tunesmith.types import IGNORED, DatasetSplits
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_media.placing import COLUMN
 
+MESSAGES = (  # titles of examples
+    *("a stream", "1 example", "{count} examples", "example {index}  {count} tokens", "example {index}  no columns"),
+    *("example {index}  {count} tokens, {trained} trained", "example {index} {part}  {count} tokens"),
+    "example {index} {part}  {count} tokens, {trained} trained",
+)
 _WIDTH = 100  # characters of a value
 _IDS = "input_ids"
 _RUN = re.compile(r"(<[^<>\s]+>|\[[A-Z_]+\])\1{3,}")  # tokens of an image: one for each of its patches
@@ -31,7 +37,8 @@ def print_examples(processor: Any, splits: DatasetSplits, count: int, console: C
     for index, example in enumerate(_first(splits.train, count)):
         _print_example(index, {name: _plain(value) for name, value in example.items()}, tokenizer, console)
     sets = {"train": splits.train, **splits.eval}
-    console.rule(", ".join(f"{name}: {_size(examples)}" for name, examples in sets.items()), align="left")
+    sizes = (joined((name, translate(_size(examples))), ": ") for name, examples in sets.items())
+    console.rule(joined(sizes, ", "), align="left")
 
 
 def _first(examples: Any, count: int) -> Iterator[Mapping[str, Any]]:
@@ -87,15 +94,15 @@ def _print_example(index: int, example: Mapping[str, Any], tokenizer: Any, conso
             else:
                 weights = [1.0] * len(ids)
             trained = sum(label != IGNORED for label in labels)
-            console.rule(f"{title}, {trained} trained", align="left")
+            console.rule(translate(f"{title}, {trained} trained"), align="left")
             console.print(_marked(tokenizer, ids, labels, weights, colour=console.is_terminal))
         else:
-            console.rule(title, align="left")
+            console.rule(translate(title), align="left")
             console.print(Text(_decoded(tokenizer, ids)))
     shown |= _print_media(example, console)
     rest = {name: value for name, value in example.items() if name not in shown}
     if not prefixes:
-        console.rule(f"example {index}{'' if rest else '  no columns'}", align="left")
+        console.rule(translate(f"example {index}{'' if rest else '  no columns'}"), align="left")
     for name, value in rest.items():
         console.print(Text(f"{name}: {_shortened(value)}"))
 

@@ -10,9 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.cli.languages import joined, translate
+from tunesmith.cli.output import framed
 from tunesmith_library_configuration.secrets import hidden
 
 from tunesmith_command_doctor.found import Facts, Finding
+
+MESSAGES = (
+    *("wrong: …", "note: …", "{wrong} wrong; {notes} to know.", "{wrong} wrong.", "Nothing is wrong; {notes} to know."),
+    *("Nothing is wrong.", "Libraries", "Machine", "Disks", "Caches", "Settings", "none", "not installed", "set"),
+    *("{count} in {distributions} distributions", "{names} and {count} more", "tested: {lowest} to {newest}"),
+    *("{version}tested: {lowest} to {newest}", "{cores}, {threads} for a run", "unknown", "not asked: offline"),
+    *("{cores}, {threads} for a run, limited to the time of {time}", "{size} GiB, or what the container is limited to"),
+    *("{driver}, CUDA {cuda} at most", "{size} free: {place}", "{size}: {place}; to clear: {command}"),
+    *("none: {place}; to clear: {command}", "asked for what model.path and data name"),
+)
 
 
 @dataclass(frozen=True)
@@ -29,13 +41,15 @@ class Report:
 
     def as_text(self) -> str:
         """For a terminal and for a bug report."""
-        lines = [self._summary(), ""]
+        lines = [translate(self._summary()), ""]
         for finding in sorted(self.findings, key=lambda finding: not finding.wrong):
             mark = "wrong" if finding.wrong else "note"
-            lines += [f"{mark}: {finding.about}: {finding.message}", f"    {finding.advice}", ""]
+            said = joined((finding.about, translate(finding.message)), ": ")
+            lines += [framed(f"{mark}: …", said), f"    {translate(finding.advice)}", ""]
         for section, facts in self.facts.items():
             width = max(map(len, facts), default=0)
-            lines += [section, *(f"  {name:{width}}  {value}".rstrip() for name, value in facts.items()), ""]
+            told = (f"  {name:{width}}  {translate(value)}".rstrip() for name, value in facts.items())
+            lines += [translate(section), *told, ""]
         return private("\n".join(lines).rstrip())
 
     def as_json(self) -> str:

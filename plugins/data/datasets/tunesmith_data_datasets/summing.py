@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .caching import Encoded
 
 
+MESSAGES = ("from the cache",)
+
+
 def sum_up(name: str, format: str, encoded: Encoded, held: dict[str, int]) -> None:
     """Say in one line what a data set has become, and then what is the matter with some of its records.
 

@@ -36,6 +36,15 @@ _LENT = re.compile(rb"\btunesmith_library_[a-z_]+")
 _MACHINERY = ("normalizer", "pre_tokenizer", "post_processor", "decoder")  # of a tokenizer in Rust
 
 
+MESSAGES = (
+    "code of {name}",
+    "options of {name}",
+    "options of the processor",
+    "control tokens",
+    "first rows",
+)
+
+
 def encoding_parts(folder: Path, processor: Any, template: Any, plugins: Mapping[str, Any]) -> Parts:
     """All that the encoding of a canonical row depends on.
 

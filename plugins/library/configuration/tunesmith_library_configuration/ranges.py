@@ -14,6 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MESSAGES = (  # what `str` of a range can be
+    *("at least {low}", "above {low}", "at most {high}", "below {high}", "from {low} to {high}"),
+    "at least {low} and below {high}",
+    *("above {low} and at most {high}", "above {low} and below {high}"),
+)
+
 
 @dataclass(frozen=True)
 class Range:

@@ -49,6 +49,21 @@ MESSAGES = (  # what `plan` prints line by line
     *("no single change makes it fit; together these do:", "each of these makes it fit, the cheapest first:"),
     "peak {size}; {cost}: {costs}",
     *("costs nothing", "costs time", "is less exact", "trains otherwise", "needs more devices"),
+    *("# what it needs (estimated), on {machine}", "weights: {size}", "gradients: {size}", "logits: {size}"),
+    *(
+        "activations: {size}",
+        "activations: {size} ({tokens} tokens at most)",
+        "logits: {size} ({tokens} tokens at most)",
+    ),
+    *("{size} in loading", "{size} in a forward pass", "{size} in a backward pass", "{size} in a step"),
+    *("{size} in answering", "{size} in an evaluation", "{size} in saving", "a forward pass", "a backward pass"),
+    *("a step", "an evaluation", "loading {time}", "training {time}", "evaluation {time}", "other passes {time}"),
+    *("saving {time}", "corrected by {runs} runs here", "corrected by 1 run here", _NOT_MEASURED, "encoded before"),
+    *("encoded data {size}", "result {size}", "checkpoint {size}", "guessed by the first {count} records"),
+    *("products of matrices", "reading and writing memory", "calls of operations"),
+    *("what goes between devices, or is waited for", "merged: {count}", "1 example", "this machine"),
+    "activations: kept, for they fit",
+    "activations: computed again in the backward pass; kept, the peak would be {size}",
 )
 
 

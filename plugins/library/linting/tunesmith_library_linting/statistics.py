@@ -13,6 +13,16 @@ from .languages import Language
 from .lengths import TooLong
 from .texts import answers, asked, conversations, messages_of, threads
 
+MESSAGES = (
+    "answers a row: {counts}",
+    "characters: {counts}",
+    "rows: {counts}",
+    "messages: {counts}",
+    "{count} answers",
+    "{count} last questions",
+    "{count} messages",
+)
+
 
 class Statistics:
     """Counts of the rows of data sets.

@@ -12,6 +12,12 @@ from torch.nn.functional import cross_entropy, kl_div
 
 _NUMBERS = 500_000  # logits that are compared at a time, in float64
 
+MESSAGES = (
+    "{share} the same first choice",
+    "logits differ by {size} at most",
+    "perplexity {former} → {latter}",
+)
+
 
 @dataclass(frozen=True)
 class Figures:

@@ -38,6 +38,11 @@ _OWN: tuple[list[dict[str, Any]], ...] = (
     ],
 )
 
+MESSAGES = (
+    "{count} conversations",
+    "the run's data",
+)
+
 
 @dataclass(frozen=True)
 class Text:

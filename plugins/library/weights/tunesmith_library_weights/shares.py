@@ -13,6 +13,10 @@ from tunesmith import announce
 
 from tunesmith_library_weights.cut import shape_of, size_of
 
+MESSAGES = (
+    *("{what}: {share} of the weights ({rest})", "{what}: {share} of the trained weights ({rest})"),
+    *("none is left out", "not: {places}", "by AdamW: {places}"),
+)
 _FEW = 4  # places that are named; the others are counted
 
 

@@ -30,6 +30,13 @@ _LONGEST = 256  # examples whose lengths a batch is made of
 _ENOUGH = 5  # steps that a measurement is worth keeping for
 _VERSIONS = ("tunesmith", "torch", "transformers", "peft", "bitsandbytes")
 
+MESSAGES = (
+    "memory: {predicted} predicted, {measured} measured ({difference})",
+    "a step: {predicted} s predicted, {measured} s measured ({difference})",
+    "memory: {predicted} predicted, {measured} measured ({difference}); "
+    "a step: {predicted_2} s predicted, {measured_2} s measured ({difference_2})",
+)
+
 
 class Measuring:
     """What is known of a run.
