@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus import WORDS, rows, texts
+from tunesmith.cli.output import Output
 
 HERE = Path(__file__).parent
 ROWS = 10000
@@ -125,4 +126,6 @@ def save_start(folder: Path, tokenizer: Any) -> None:
 
 
 if __name__ == "__main__":
-    print(make(Path(sys.argv[1] if len(sys.argv) > 1 else ".practice/model")))
+    Output().apply()  # libraries say no more than in `tunesmith train`
+    made = make(Path(sys.argv[1] if len(sys.argv) > 1 else ".practice/model"))
+    print(f'{made}\ntry it: tunesmith chat model.path={made} -m "What is the capital of Greece?"')
