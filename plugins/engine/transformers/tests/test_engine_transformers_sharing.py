@@ -99,8 +99,9 @@ def test_a_model_that_does_not_go_on_from_parts_is_asked_for_whole_sequences(
     model = load_plain(tiny_llama)
     own = model.forward
 
-    def forgetful(*arguments: Any, past_key_values: Any = None, attention_mask: Any = None, **more: Any) -> Any:
-        return own(*arguments, **{**more, "use_cache": False})
+    def forgetful(*arguments: Any, **more: Any) -> Any:
+        kept = {name: value for name, value in more.items() if "cache" not in name and name != "past_key_values"}
+        return own(*arguments, **{**kept, "attention_mask": None, "use_cache": False})
 
     sequences = questions()
     values = expected(tiny_llama, sequences)

@@ -17,6 +17,9 @@ from .processors import unknown_processors
 from .rows import Row
 from .settings import generation_config
 
+_CACHES = ("past_key_values", "cache")
+"""What models call the keys and values of what they have read: `cache` since transformers 5.24."""
+
 
 class Forward:
     """Computes the next tokens of rows of a cache.
@@ -29,6 +32,7 @@ class Forward:
         self.model = model
         self._inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._known = frozenset(inspect.signature(type(self._inner).forward).parameters)
+        self._cache = next((name for name in _CACHES if name in self._known), None)
         self._turn = _turn_of(self._inner.config)
         self.continues = True  # whether tokens may be computed in several parts, which `check_states` finds out
 
@@ -46,7 +50,7 @@ class Forward:
         config = self._inner.config
         if config.is_encoder_decoder:
             return "it has an encoder"
-        if "past_key_values" not in self._known:
+        if self._cache is None:
             return "it has a cache of its own kind"
         if any(getattr(adapter, "is_prompt_learning", False) for adapter in _adapters(self.model)):
             return "its adapter puts tokens before the prompt"
@@ -77,12 +81,11 @@ class Forward:
         """The same: (n, count, V), the scores behind each of the last tokens, in the model's own numbers."""
         columns = cache.span + input_ids.shape[1]
         mask = torch.arange(columns, device=lengths.device) >= columns - lengths[:, None]
-        inputs = {"position_ids": positions, "logits_to_keep": count}
+        inputs = {"position_ids": positions, "logits_to_keep": count, self._cache: cache}
         with narrow(self._inner.get_output_embeddings()):
             output = self._inner(
                 input_ids=input_ids,
                 attention_mask=mask.long(),
-                past_key_values=cache,
                 use_cache=True,
                 **{name: value for name, value in inputs.items() if name in self._known},
             )
@@ -105,8 +108,8 @@ class Forward:
             self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=cache,
                 generation_config=generation_config(self.model.generation_config, 1, ends),
+                **{str(self._cache): cache},
                 **inputs_of(row.request, self.model),
             )
         finally:

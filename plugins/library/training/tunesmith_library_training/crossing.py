@@ -40,7 +40,8 @@ def _enter(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     seen = kwargs.get(NAME_OF_MASK)
-    if seen is None or kwargs.get("past_key_values") is not None:
+    goes_on = any(kwargs.get(name) is not None for name in ("past_key_values", "cache"))  # the latter from 5.24 on
+    if seen is None or goes_on:
         return None
     return args, {**kwargs, NAME: _counted(seen, kwargs.get("cu_seq_lens_q"))}
 

@@ -60,7 +60,7 @@ class Routed(_Layer):
 
     def __call__(self, hidden_states: torch.Tensor, **arguments: Any) -> torch.Tensor:
         scores, logits = self.depth_router(hidden_states)
-        if arguments.get("past_key_values") is not None:
+        if _cache_of(arguments) is not None:
             return self._with_cache(hidden_states, scores, logits > 0, arguments)
         mask, bounds = arguments.get("attention_mask"), arguments.get("cu_seq_lens_q")
         numbers, count = sequence_numbers(scores, mask, bounds)
@@ -105,7 +105,7 @@ class Routed(_Layer):
         A skipped token must be no key for later ones. It leaves a key of zeros, by which the cache itself says so,
         however it is reordered or cut.
         """
-        cache = arguments["past_key_values"]
+        cache = _cache_of(arguments)
         if not isinstance(cache, DynamicCache):
             message = f"patch.mixture_of_depths does not know what {type(cache).__name__} keeps."
             raise TunesmithError(f"{message}\n  generate with transformers' dynamic cache, or without: use_cache=False")
@@ -131,6 +131,11 @@ class Routed(_Layer):
         skipped = F.pad(~chosen[:, width - new :], (kept.keys.shape[2] - new, 0))
         kept.keys = kept.keys.masked_fill(skipped[:, None, :, None], 0)
         return hidden_states + self._update(hidden_states, output, scores, chosen)
+
+
+def _cache_of(arguments: dict[str, Any]) -> Any:
+    """The keys and values that a layer goes on from, by either of their names: the second since transformers 5.24."""
+    return arguments.get("past_key_values", arguments.get("cache"))
 
 
 def route(model: Any, every: int, capacity: float, predictor: bool) -> list[str]:
