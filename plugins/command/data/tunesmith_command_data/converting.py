@@ -157,7 +157,7 @@ def stats(words: Sequence[str], lengths: TooLong, as_json: bool) -> None:
             click.echo(data)
             for what, counts in about.items():
                 if what != "lengths" and counts:
-                    click.echo(f"  {what}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+                    say(f"  {what}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
             print_lengths(lengths.lengths(data))
     for name, fault in faults.items():
         if fault:

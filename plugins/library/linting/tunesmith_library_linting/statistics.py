@@ -15,12 +15,9 @@ from .texts import answers, asked, conversations, messages_of, threads
 
 MESSAGES = (
     "answers a row: {counts}",
-    "characters: {counts}",
+    "characters: {answers} answers, {questions} last questions",
     "rows: {counts}",
     "messages: {counts}",
-    "{count} answers",
-    "{count} last questions",
-    "{count} messages",
 )
 
 
