@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunesmith_library_configuration.errors import choices
-from tunesmith_library_configuration.folders import RECORD
 
 GROUP = "tunesmith.recipes"
 """The group of entry points by which a package says that it holds recipes."""
@@ -55,6 +54,8 @@ def find_recipe(name: Path) -> Path | None:
 
 def others_than(path: Path) -> str:
     """What there is where there is no such file: configurations and runs in its folder, installed recipes."""
+    from tunesmith_library_configuration.folders import RECORD  # reads YAML, which `--help` does not need
+
     beside = {*map(str, path.parent.glob("*.y*ml")), *recipes()}
     beside |= {str(record.parent) for record in path.parent.glob(f"*/{RECORD}")}
     return (
