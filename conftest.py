@@ -47,7 +47,7 @@ def _words_of_slow_tests() -> re.Pattern[str]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Of slow tests alone, only the files that have some are imported."""
-    if not config.option.markexpr.startswith("slow") or not collection_path.name.startswith("test_"):
+    if config.option.markexpr not in ("slow", "slow and not gpu") or not collection_path.name.startswith("test_"):
         return None
     if collection_path.suffix != ".py" or _words_of_slow_tests().search(collection_path.read_text(encoding="utf-8")):
         return None
