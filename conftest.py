@@ -16,7 +16,7 @@ SLOW = "mark.slow"
 def pytest_collection() -> Iterator[None]:
     """No garbage is looked for while tests are found, nor later among the tests and modules that are there then.
 
-    Trainings call `gc.collect()`, and each such call went through all of that: up to half of the time of a short one.
+    Trainings call `gc.collect()`, and each such call went through all of that: most of the time of a short one.
     """
     gc.disable()
     try:
