@@ -40,7 +40,7 @@ class Module:
     @cached_property
     def imported(self) -> dict[str, str]:
         """The modules that names are imported from."""
-        found = {}
+        found: dict[str, str] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom):
                 package = self.name if self.path.stem == "__init__" else self.name.rpartition(".")[0]
