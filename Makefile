@@ -81,25 +81,25 @@ lint: setup  ## style, types, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python docs/generate.py --check
-	$(BIN)/python docs/template_table.py --check
-	$(BIN)/python docs/llamafactory_table.py --check
-	$(BIN)/python docs/hardware_table.py --check
-	$(BIN)/python docs/messages.py --check
-	$(BIN)/python docs/option_words.py --check
+	$(BIN)/python docs/tools/generate.py --check
+	$(BIN)/python docs/tools/template_table.py --check
+	$(BIN)/python docs/tools/llamafactory_table.py --check
+	$(BIN)/python docs/tools/hardware_table.py --check
+	$(BIN)/python docs/tools/messages.py --check
+	$(BIN)/python docs/tools/option_words.py --check
 
 bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 	$(BIN)/python tests/bench
 
 messages: setup  ## bring the catalogues of messages up to date with the code; L=zh
-	$(BIN)/python docs/messages.py $(or $(L),zh)
-	$(BIN)/python docs/option_words.py
+	$(BIN)/python docs/tools/messages.py $(or $(L),zh)
+	$(BIN)/python docs/tools/option_words.py
 
 generate: setup  ## write the generated files anew
-	$(BIN)/python docs/generate.py
-	$(BIN)/python docs/template_table.py
-	$(BIN)/python docs/llamafactory_table.py
-	$(BIN)/python docs/hardware_table.py
+	$(BIN)/python docs/tools/generate.py
+	$(BIN)/python docs/tools/template_table.py
+	$(BIN)/python docs/tools/llamafactory_table.py
+	$(BIN)/python docs/tools/hardware_table.py
 
 wheels: $(BIN)/uv  ## every distribution as a wheel, into dist/
 	@rm -rf dist

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from docs_marks import ROOT, Block, blocks
 
-sys.path.append(str(ROOT / "docs"))
+sys.path.append(str(ROOT / "docs/tools"))
 import translations
 
 CHINESE = sorted([*ROOT.glob("*.zh.md"), *(ROOT / "docs").glob("**/*.zh.md")])
@@ -52,7 +52,7 @@ def _without_texts(words: list[str]) -> list[str]:
 
 
 def test_no_page_is_older_than_its_original() -> None:
-    assert translations.stale() == [], "translate what has changed, then: python docs/translations.py --stamp PAGE"
+    assert translations.stale() == [], "translate what has changed, then: python docs/tools/translations.py --stamp PAGE"
 
 
 def test_every_page_of_the_user_is_there_in_chinese() -> None:

@@ -96,13 +96,13 @@ def test_catalogues_are_files_of_gettext() -> None:
 
 @pytest.mark.slow
 def test_catalogues_have_the_messages_of_the_code() -> None:
-    done = subprocess.run([sys.executable, ROOT / "docs/messages.py", "--check"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "docs/tools/messages.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_helps_of_the_page_are_those_of_the_catalogues() -> None:
-    command = [sys.executable, ROOT / "docs/option_words.py", "--check"]
+    command = [sys.executable, ROOT / "docs/tools/option_words.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 

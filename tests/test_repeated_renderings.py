@@ -16,7 +16,7 @@ from tunesmith_library_chat import ChatTemplate, repeating
 from tunesmith_library_chat.conversations import CASES, Case, read_renderings
 from tunesmith_library_chat.messages import canonical, content_form
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "docs/tools"
 FEW = ("gpt_oss", "llama3", "qwen3")
 BITS = (
     *("Hello", "</think>", "<think>\n", "\n", " ", "  x", "Ünï", "```", "<tool_call>", "{}", "\n\n", "A b c"),

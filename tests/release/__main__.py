@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT / "docs")]
+sys.path[:0] = [str(HERE), str(ROOT / "docs/tools")]
 
 from installing import installed  # noqa: E402
 from saying import changelog, tag, version  # noqa: E402
@@ -56,7 +56,7 @@ def checks(dist: Path, extras: list[str], sets: list[str]) -> Iterator[tuple[str
     yield "version", version
     yield "changelog", changelog
     yield "tag", tag
-    yield "generated", lambda: _ran("docs/generate.py", "--check")
+    yield "generated", lambda: _ran("docs/tools/generate.py", "--check")
     yield "wheels", lambda: build(dist)
     yield "metadata", lambda: described(dist)
     yield "twine", lambda: twine(dist)

@@ -1,4 +1,4 @@
-"""The tables in docs/llamafactory.md and its Chinese page: `python docs/llamafactory_table.py`.
+"""The tables in docs/llamafactory.md and its Chinese page: `python docs/tools/llamafactory_table.py`.
 
 `--check` writes nothing. They are read off what the translation itself uses, and off what it makes of LLaMA-Factory's
 example files. The Chinese is the catalogue's of the dialect; the words of the tables stand here.
@@ -19,7 +19,7 @@ from tunesmith_dialect_llamafactory import LlamaFactory
 from tunesmith_dialect_llamafactory.environment import HONOURED, MEANINGLESS
 from tunesmith_dialect_llamafactory.table import GONE, OLD, Entry, table
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/llamafactory.md"
 CHINESE = ROOT / "docs/llamafactory.zh.md"
 EXAMPLES = ROOT / "plugins/dialect/llamafactory/tests/examples.yaml"

@@ -1,4 +1,4 @@
-"""The page's words for options: `python docs/option_words.py [LANGUAGE]` writes the helps that catalogues have.
+"""The page's words for options: `python docs/tools/option_words.py [LANGUAGE]` writes the helps that catalogues have.
 
 A plugin's catalogue is where the comments of its options, and its summary, are translated. The file of `tunesmith
 webui`, `page/languages/options/LANGUAGE.json`, takes them from there; labels, what kinds are, and words of `*`, which
@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "plugins/command/webui/tunesmith_command_webui/page/languages/options"
 
 

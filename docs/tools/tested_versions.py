@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _FILE = ROOT / "plugins/command/doctor/tunesmith_command_doctor/tested.json"
 
 

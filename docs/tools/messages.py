@@ -1,8 +1,8 @@
-"""The catalogues of messages: `python docs/messages.py [LANGUAGE]` brings them up to date with the code.
+"""The catalogues of messages: `python docs/tools/messages.py [LANGUAGE]` brings them up to date with the code.
 
 A package's catalogue is `locale/LANGUAGE/LC_MESSAGES/PACKAGE.po`. New messages come in without translation, those that
 no code says any more go out. `--check` writes nothing and names what is new, gone or untranslated; a third party's
-package is read by `python docs/messages.py zh PATH/TO/PACKAGE`.
+package is read by `python docs/tools/messages.py zh PATH/TO/PACKAGE`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "kernel"), str(ROOT / "plugins/library/configuration"), str(ROOT / "docs")]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "kernel"), str(ROOT / "plugins/library/configuration"), str(ROOT / "docs/tools")]
 
 from message_flow import Reading  # noqa: E402
 from message_module import Module  # noqa: E402

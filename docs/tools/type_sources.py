@@ -22,7 +22,7 @@ _SHOWN = (
     "__getitem__",
     "__len__",
 )  # of methods that begin with _
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 
 

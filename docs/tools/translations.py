@@ -1,4 +1,4 @@
-"""Which Chinese page is older than its original: `python docs/translations.py --list`; `--stamp PAGE…` notes the state.
+"""Which Chinese page is older than its original: `python docs/tools/translations.py --list`; `--stamp PAGE…` notes the state.
 
 A Chinese page is `x.zh.md` beside `x.md`. Its first line says which text it translates, `<!-- of: docs/x.md HASH -->`;
 when the original changes, the hash no longer holds, and `tests/test_docs_translated.py` names the page.
@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _STAMP = re.compile(r"\A<!-- of: (\S+) ([0-9a-f]{12}) -->\n")
 
 ENGLISH_ONLY = (
@@ -89,7 +89,7 @@ def main(words: list[str]) -> int:
             stamp(Path(word).resolve())
         return 0
     if words != ["--list"]:
-        sys.exit("docs/translations.py --list | --stamp PAGE.zh.md…")
+        sys.exit("docs/tools/translations.py --list | --stamp PAGE.zh.md…")
     for name in stale():
         print(f"older than its original: {name}")
     for name in missing():

@@ -56,7 +56,7 @@ def help_page(plugins: Mapping[str, type], notice: str) -> Iterator[tuple[Path, 
     try:
         for language, page in PAGES.items():
             os.environ.update(TUNESMITH_LANG=language, NO_COLOR="1")
-            yield Path(__file__).resolve().parent / page, _page(plugins, notice, language)
+            yield Path(__file__).resolve().parents[1] / page, _page(plugins, notice, language)
     finally:
         for name, value in said.items():
             os.environ.pop(name, None)

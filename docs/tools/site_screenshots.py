@@ -1,4 +1,4 @@
-"""Pictures of the site in docs/figures, of a real Chromium: `make docs`, then `python docs/site_screenshots.py`."""
+"""Pictures of the site in docs/figures, of a real Chromium: `make docs`, then `python docs/tools/site_screenshots.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs/figures"
 SHOTS = {  # name of the picture -> page, and what is searched for there
     "site": ("", ""),

@@ -1,6 +1,6 @@
 """How docstrings become Markdown: the slots (`Args:`, `Returns:`, …) a list, the comments of fields their text.
 
-`docs/generate.py` uses it for the hooks; as an extension of griffe it serves the API pages of the site.
+`docs/tools/generate.py` uses it for the hooks; as an extension of griffe it serves the API pages of the site.
 """
 
 from __future__ import annotations

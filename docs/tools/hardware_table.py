@@ -1,6 +1,6 @@
 """The tables in docs/hardware.md and its Chinese page, as `tunesmith plan --table` has them.
 
-`python docs/hardware_table.py` writes them; `--check` writes nothing. New figures alone leave a translation fresh.
+`python docs/tools/hardware_table.py` writes them; `--check` writes nothing. New figures alone leave a translation fresh.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tunesmith_library_estimates.devices import devices, plain
 from tunesmith_library_estimates.hardware_table import markdown
 from tunesmith_library_estimates.sizes import in_words
 
-PAGE = Path(__file__).resolve().parent / "hardware.md"
+PAGE = Path(__file__).resolve().parents[1] / "hardware.md"
 CHINESE = translations.chinese_of(PAGE)
 
 _IN_CHINESE = (

@@ -1,4 +1,4 @@
-"""The table in docs/templates.md and its Chinese page, from a run of the checks: `python docs/template_table.py`.
+"""The table in docs/templates.md and its Chinese page, from a run of the checks: `python docs/tools/template_table.py`.
 
 `--check` writes nothing.
 
@@ -27,7 +27,7 @@ from tunesmith_library_chat.detection import detect
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
 from tunesmith_library_chat.subjects import Subject
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/templates.md"
 CHINESE = ROOT / "docs/templates.zh.md"
 HEADINGS: Mapping[str, str] = {

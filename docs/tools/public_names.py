@@ -11,7 +11,7 @@ from pathlib import Path
 
 from type_sources import top_level
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 # Modules of the kernel that plugins import from, with the names in them that are the kernel's own affair.
 _MODULES: dict[str, frozenset[str]] = {

@@ -1,6 +1,6 @@
 """The pictures of the web page in docs/figures, taken of a real Chromium on the way of tests/page_way.py.
 
-`make demo` first, whose small models answer; then `python docs/screenshots.py`. It takes some minutes.
+`make demo` first, whose small models answer; then `python docs/tools/screenshots.py`. It takes some minutes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs/figures"
 DEMO = ROOT / ".demo"
 LOCALES = {"en": "en-US", "zh": "zh-CN"}

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_LABELS = Path(__file__).resolve().parent.parent / (
+_LABELS = Path(__file__).resolve().parents[2] / (
     "plugins/command/webui/tunesmith_command_webui/page/languages/options/zh.json"
 )
 _HEADING = re.compile(r"^#{2,3} `(?:(?P<kind>\w+)(?:[=.](?P<name>[^`]+))?|tunesmith (?P<command>\w+))`$")
