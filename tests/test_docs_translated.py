@@ -52,7 +52,7 @@ def _without_texts(words: list[str]) -> list[str]:
 
 
 def test_no_page_is_older_than_its_original() -> None:
-    assert translations.stale() == [], "translate what has changed, then: python docs/tools/translations.py --stamp PAGE"
+    assert translations.stale() == [], "translate the change, then: python docs/tools/translations.py --stamp PAGE"
 
 
 def test_every_page_of_the_user_is_there_in_chinese() -> None:

@@ -18,7 +18,7 @@ PROGRAM = ROOT / "docs/tools/generate.py"
 
 
 def test_nothing_is_stale() -> None:
-    """Hooks, options tables, reference, lists of distributions: `python docs/tools/generate.py` would change nothing."""
+    """Hooks, tables of options, reference, lists: `python docs/tools/generate.py` would change nothing."""
     done = subprocess.run([sys.executable, str(PROGRAM), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,4 +1,4 @@
-"""Write the files that are read off the code: `python docs/tools/generate.py`; `--check` writes nothing and names the stale.
+"""Write the files that are read off the code: `python docs/tools/generate.py`; `--check` names the stale ones alone.
 
 Each function of `OUTPUTS` gives files and the texts they should have; to generate one more file, add a function.
 Plugins are imported from this repository, by the entry points of their pyproject.toml.

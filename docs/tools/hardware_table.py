@@ -1,6 +1,6 @@
 """The tables in docs/hardware.md and its Chinese page, as `tunesmith plan --table` has them.
 
-`python docs/tools/hardware_table.py` writes them; `--check` writes nothing. New figures alone leave a translation fresh.
+`python docs/tools/hardware_table.py` writes them, `--check` nothing. New figures alone leave a translation fresh.
 """
 
 from __future__ import annotations

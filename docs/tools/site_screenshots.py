@@ -1,4 +1,4 @@
-"""Pictures of the site in docs/figures, of a real Chromium: `make docs`, then `python docs/tools/site_screenshots.py`."""
+"""Pictures of the site in docs/figures, by a real Chromium: `make docs; python docs/tools/site_screenshots.py`."""
 
 from __future__ import annotations
 

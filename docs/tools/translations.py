@@ -1,4 +1,4 @@
-"""Which Chinese page is older than its original: `python docs/tools/translations.py --list`; `--stamp PAGE…` notes the state.
+"""Which Chinese page is older than its original: `python docs/tools/translations.py --list`; `--stamp PAGE…` notes it.
 
 A Chinese page is `x.zh.md` beside `x.md`. Its first line says which text it translates, `<!-- of: docs/x.md HASH -->`;
 when the original changes, the hash no longer holds, and `tests/test_docs_translated.py` names the page.

@@ -20,7 +20,8 @@ class Placeholder:
         import torch
         from safetensors.torch import save_model
 
-        model: Any = deepcopy(handle.merge(handle.load())).to(getattr(torch, self.dtype))  # other exporters read it, too
+        model: Any = deepcopy(handle.merge(handle.load()))  # other exporters read it, too
+        model = model.to(getattr(torch, self.dtype))
         with replacing(output_dir) as draft:
             draft.mkdir()
             save_model(model, str(draft / "model.safetensors"))
