@@ -96,13 +96,17 @@ def test_a_stage_that_says_nothing(tiny_llama: Path, tmp_path: Path) -> None:
 ONE_COLUMN = (
     "stage=sft; format: text with columns: {text: COLUMN} in the data set's entry learns one column as it stands"
 )
+TWO_COLUMNS = (
+    "or format: alpaca with columns: {instruction: COLUMN, output: COLUMN} in the data set's entry, "
+    "where one column is asked and another one answers"
+)
 
 
 @pytest.mark.parametrize(
     ("stage", "row", "suited"),
     [
         ("pretrain", {"messages": [{"role": "user", "content": "a"}]}, ONE_COLUMN),
-        ("sft", {"text": "a"}, "stage=pretrain"),
+        ("sft", {"text": "a"}, TWO_COLUMNS),
         ("sft", {"prompt": [], "chosen": [], "rejected": []}, "stage=dpo, orpo, reward or simpo"),
         ("dpo", {"prompt": [], "completion": [], "label": True}, "stage=kto"),
         ("kto", {"colour": "green"}, "choose another format"),

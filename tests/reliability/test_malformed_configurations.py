@@ -217,6 +217,7 @@ TYPED = ["12345e7", "0123456", "1_000", "0x10", "0o17", "1:30", "true", "1.50", 
 def test_texts_are_what_was_typed_on_the_command_line_and_in_files(catalog: Catalog, folder: Path) -> None:
     texts = [*TYPED, "a # b", "[a-e]", "a: b", "*x*"]
     words = [f"data.train=[{', '.join(['{path: problems.json}'] * len(texts))}]", "model.path=model", "template=chatml"]
+    words.append("stage=dpo")  # which reads what the file has
     words += [f"data.train[{number}].name={text}" for number, text in enumerate(texts)]
     outcome = outcome_of(None, [*words, "model.revision=12345e7", "output_dir=0123"], catalog)
     assert not outcome.problems and outcome.plan is not None, outcome
@@ -225,7 +226,7 @@ def test_texts_are_what_was_typed_on_the_command_line_and_in_files(catalog: Cata
     lines = "".join(f"- path: problems.json\n      name: {text}\n    " for text in TYPED)
     file = folder / "typed.yaml"
     file.write_text(f"model: {{path: model, revision: 0x10}}\ndata:\n  train:\n    {lines}\n")
-    outcome = outcome_of(file, ["template=chatml"], catalog)
+    outcome = outcome_of(file, ["template=chatml", "stage=dpo"], catalog)
     assert not outcome.problems and outcome.plan is not None, outcome
     assert [entry["name"] for entry in outcome.plan.get("data.train")] == TYPED
     assert outcome.plan.get("model.revision") == "0x10"
