@@ -49,7 +49,7 @@ def facts(there: Installed) -> Facts:
 
 @functools.cache
 def tested() -> dict[str, dict[str, str]]:
-    """By library: the `lowest` and the `newest` version that the quick tests passed with, and CI's, `pinned`."""
+    """By library: the `lowest` and the `newest` version that the quick tests were run with, and CI's, `pinned`."""
     text = importlib.resources.files("tunesmith_command_doctor").joinpath("tested.json").read_text(encoding="utf-8")
     told: dict[str, dict[str, str]] = json.loads(text)
     return told
