@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # what reads and runs notebooks is installed with the programs of slow tests
+
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebooks" / "first_run.ipynb"
 _NUMBER = re.compile(r"\d+([.,e:-]+\d+)*|0x[0-9a-f]+")
 
@@ -43,7 +45,6 @@ def test_stored_outputs_are_of_one_run_and_of_no_machine(stored: Any) -> None:
     }
 
 
-@pytest.mark.slow
 def test_it_runs_and_shows_what_is_stored(stored: Any, tmp_path: Path) -> None:
     """Made anew in a fresh folder: the same outputs up to numbers, and the same answers of the model."""
     pytest.importorskip("ipykernel")
