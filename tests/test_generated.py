@@ -31,8 +31,9 @@ def test_the_table_of_templates_is_not_stale() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_tables_of_llamafactory_are_not_stale() -> None:
+def test_the_tables_of_llamafactory_are_not_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys, former names, variables and example files, as the translation itself has them."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs/tools"))
     described = importlib.util.spec_from_file_location("llamafactory_table", ROOT / "docs/tools/llamafactory_table.py")
     assert described is not None and described.loader is not None
     program = importlib.util.module_from_spec(described)

@@ -29,6 +29,7 @@ from tunesmith.kinds import EXCLUSIVE, KINDS, ROUTED, Kind  # noqa: E402
 from tunesmith.options import Option, options, shorthand  # noqa: E402
 from tunesmith.planning import RunOptions  # noqa: E402
 from type_pages import hooks, types  # noqa: E402
+from writing import write_stale  # noqa: E402
 
 Files = Iterator[tuple[Path, str]]
 
@@ -269,15 +270,7 @@ OUTPUTS: list[Callable[[], Files]] = [
 
 def main(check: bool) -> int:
     """Write what is stale, or only name it."""
-    stale = []
-    for output in OUTPUTS:
-        for file, text in output():
-            if not file.is_file() or file.read_text(encoding="utf-8") != text:
-                stale.append(file.relative_to(ROOT).as_posix())
-                if not check:
-                    file.write_text(text, encoding="utf-8")
-    for name in stale:
-        print(f"stale, run make generate: {name}" if check else f"written: {name}")
+    stale = write_stale((made for output in OUTPUTS for made in output()), check=check, root=ROOT)
     return int(check and bool(stale))
 
 

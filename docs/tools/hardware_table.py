@@ -14,6 +14,7 @@ import translations
 from tunesmith_library_estimates.devices import devices, plain
 from tunesmith_library_estimates.hardware_table import markdown
 from tunesmith_library_estimates.sizes import in_words
+from writing import write_stale
 
 PAGE = Path(__file__).resolve().parents[1] / "hardware.md"
 CHINESE = translations.chinese_of(PAGE)
@@ -74,11 +75,7 @@ def listed() -> Iterator[str]:
 def main(check: bool) -> int:
     """Write the pages, or only say which are stale."""
     is_translated = f"docs/{CHINESE.name}" not in translations.stale()
-    stale = [file for file in (PAGE, CHINESE) if file.read_text(encoding="utf-8") != page(file)]
-    for file in stale:
-        print(f"{'stale, run make generate' if check else 'written'}: docs/{file.name}")
-        if not check:
-            file.write_text(page(file), encoding="utf-8")
+    stale = write_stale(((file, page(file)) for file in (PAGE, CHINESE)), check=check)
     if stale and is_translated and not check:
         translations.stamp(CHINESE)
     return int(check and bool(stale))

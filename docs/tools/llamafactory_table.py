@@ -18,6 +18,7 @@ from tunesmith.types import Translation
 from tunesmith_dialect_llamafactory import LlamaFactory
 from tunesmith_dialect_llamafactory.environment import HONOURED, MEANINGLESS
 from tunesmith_dialect_llamafactory.table import GONE, OLD, Entry, table
+from writing import write_stale
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/llamafactory.md"
@@ -188,16 +189,9 @@ def page(text: str, tables: Tables) -> str:
 
 def main(check: bool) -> int:
     """Write the pages where they are stale, or only say that they are."""
-    stale = 0
-    for file in (PAGE, CHINESE):
-        text = file.read_text(encoding="utf-8")
-        made = page(text, Tables(chinese=file == CHINESE))
-        if made != text:
-            stale += 1
-            if not check:
-                file.write_text(made, encoding="utf-8")
-            print(f"{'stale, run make generate' if check else 'written'}: {file.relative_to(ROOT)}")
-    return int(check and stale > 0)
+    texts = ((file, file.read_text(encoding="utf-8")) for file in (PAGE, CHINESE))
+    made = ((file, page(text, Tables(chinese=file == CHINESE))) for file, text in texts)
+    return int(bool(write_stale(made, check=check)) and check)
 
 
 if __name__ == "__main__":

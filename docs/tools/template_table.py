@@ -26,6 +26,7 @@ from tunesmith_library_chat.conversations import CASES, read_renderings
 from tunesmith_library_chat.detection import detect
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
 from tunesmith_library_chat.subjects import Subject
+from writing import write_stale
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/templates.md"
@@ -161,16 +162,8 @@ def page(file: Path, lines: list[str]) -> str:
 
 def main(check: bool) -> int:
     """Write the pages, or only say which are stale."""
-    lines, stale = rows(), 0
-    for file in (PAGE, CHINESE):
-        text = page(file, lines)
-        if file.read_text(encoding="utf-8") == text:
-            continue
-        stale += 1
-        if not check:
-            file.write_text(text, encoding="utf-8")
-        print(f"{'stale, run make generate' if check else 'written'}: {file.relative_to(ROOT)}")
-    return int(check and stale > 0)
+    lines = rows()
+    return int(bool(write_stale(((file, page(file, lines)) for file in (PAGE, CHINESE)), check=check)) and check)
 
 
 if __name__ == "__main__":
