@@ -58,6 +58,24 @@ def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
     assert values(recording.look()) == {1: 1.0, 2: 0.5} and recording.generation == 0
 
 
+def test_half_a_line_that_is_finished_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write(tmp_path / "run", [step(1)])
+    text = json.dumps(step(2)) + "\n"
+    is_whole = recording._is_whole
+
+    def finished_meanwhile(line: bytes) -> bool:
+        with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(text[9:] + json.dumps(step(4)) + "\n")
+        return is_whole(line)
+
+    monkeypatch.setattr(recording, "_is_whole", finished_meanwhile)
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(text[:9])
+    read_so_far = Recording(run)
+    assert values(read_so_far.look()) == {1: 1.0}
+    assert values(read_so_far.look()) == {1: 1.0, 2: 0.5, 4: 0.25}
+
+
 def test_a_last_line_without_an_end_is_read(tmp_path: Path) -> None:
     run = write(tmp_path / "run", [step(1)])
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:

@@ -117,12 +117,13 @@ def metrics_file(run: Path) -> Path:
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[list[bytes]]:
-    """Lines that are finished, some MB at a time."""
-    while lines := file.readlines(_AT_A_TIME):
-        if not lines[-1].endswith(b"\n") and not _is_whole(lines[-1]):
+    """Lines that are finished, some MB at a time. One that is not ends them, also where more was written meanwhile."""
+    unfinished = False
+    while not unfinished and (lines := file.readlines(_AT_A_TIME)):
+        unfinished = not lines[-1].endswith(b"\n") and not _is_whole(lines[-1])
+        if unfinished:
             lines.pop()
-        if lines:
-            yield lines
+        yield lines
 
 
 def _is_whole(line: bytes) -> bool:
