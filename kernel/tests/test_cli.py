@@ -173,6 +173,15 @@ def test_a_run_says_what_comes_next(run, config):
     )
 
 
+def test_a_second_run_says_that_the_first_could_go_on(run, config):
+    run("train", config)
+    for source in (config, "runs/sft"):
+        _, out, _ = run("train", source, "trainer.max_steps=1")
+        assert out.startswith("output_dir: runs/sft-"), source
+        assert "(not given; resume=true goes on with a run that is there)" in out.splitlines()[0], source
+    assert "resume=true" not in run("train", config, "resume=true", "trainer.max_steps=1")[1]
+
+
 def test_a_run_names_only_commands_that_can_be_called(run, config, plugins, monkeypatch):
     some = {address: cls for address, cls in plugins.items() if not address.startswith(("engine.", "tracker."))}
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: Catalog.of(some)))
@@ -385,6 +394,8 @@ def test_plan_shows_hooks_notices_and_problems(run, config):
     code, out, err = run("plan", config, "quantizer=hqq")
     assert code == 0 and err == ""
     assert "compute_loss: stage.sft" in out and out.endswith("no problems\n")
+    brief = run("plan", "--quiet", config, "quantizer=hqq")[1]
+    assert brief.startswith("\n# what it needs") and out.endswith(brief), "the configuration and the hooks are left out"
     code, out, err = run("plan", config, "adapter=full", "trainer.max_steps=x")
     assert code == 2
     assert "note: adapter=full drops adapter.rank, which belonged to lora" in out

@@ -86,7 +86,10 @@ def opened(folder: Path, plan: Plan) -> Iterator[None]:
         yield
         return
     if not plan.run.output_dir:
-        announce("output_dir", folder, "not given")
+        if folders.is_another(folder) and not plan.run.resume:
+            announce("output_dir", folder, "not given; resume=true goes on with a run that is there")
+        else:
+            announce("output_dir", folder, "not given")
     files = {RECORD: run_yaml(plan), REQUIREMENTS: "\n".join(lock_lines(plan)) + "\n"}
     with folders.opened(folder, files, resume=plan.run.resume, overwrite=plan.run.overwrite):
         yield

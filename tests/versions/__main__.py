@@ -28,7 +28,17 @@ ROOT = HERE.parents[1]
 EXTRAS = ("testing", "run", "zero", "gguf", "accelerators")
 """Extras that quick tests use; the others bring programs of slow ones, and what needs a GPU."""
 
-TOOLS = ("pytest", "pytest-xdist", "mypy", "ruff", "uv", "mkdocs-material", "mkdocstrings", "types-pyyaml")
+TOOLS = (
+    "pytest",
+    "pytest-xdist",
+    "mypy",
+    "ruff",
+    "uv",
+    "mkdocs-material",
+    "mkdocs-static-i18n",
+    "mkdocstrings",
+    "types-pyyaml",
+)
 """What checks and is not checked: in the versions of constraints.txt in every set."""
 
 
@@ -91,7 +101,14 @@ def versions(python: Path) -> dict[str, str]:
 def tests(python: Path, arguments: list[str]) -> int:
     """The quick tests, or those that are named; pytest's exit code."""
     began = time.monotonic()
-    chosen = ["-q", "-m", "not slow and not gpu", "-p", "no:cacheprovider", *(arguments or ["-n", "1"])]
+    chosen = [
+        "-q",
+        "-m",
+        "not slow and not gpu",
+        "-p",
+        "no:cacheprovider",
+        *(arguments or ["-n", "2", "--dist", "worksteal"]),
+    ]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "VIRTUAL_ENV": str(python.parents[1])}
     variables["PATH"] = f"{python.parent}{os.pathsep}{variables['PATH']}"
     code = subprocess.run([str(python), "-m", "pytest", *chosen], cwd=ROOT, env=variables, check=False).returncode

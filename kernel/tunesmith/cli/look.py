@@ -16,6 +16,7 @@ from tunesmith.cli.languages import translate
 from tunesmith.cli.output import framed, say
 from tunesmith.errors import TunesmithError
 from tunesmith.kinds import KINDS
+from tunesmith.messages import is_quiet
 from tunesmith.options import shorthand
 
 if TYPE_CHECKING:
@@ -77,10 +78,11 @@ def plan(
         told |= {} if wrong else _figures(examined, machine).told()
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
-        _print_config(found)
-        say("\n# hooks, and who implements them; the first is called first")
-        for hook, plugins in implementations(manager):
-            click.echo(f"{hook}: {', '.join(plugins)}".replace(" (wraps)", translate("… (wraps)")[1:]))
+        if not is_quiet():
+            _print_config(found)
+            say("\n# hooks, and who implements them; the first is called first")
+            for hook, plugins in implementations(manager):
+                click.echo(f"{hook}: {', '.join(plugins)}".replace(" (wraps)", translate("… (wraps)")[1:]))
         if not wrong:
             words = [*([config] if config else []), *overrides]
             for line in (*_estimated(examined, machine), *_launched(found, words)):
