@@ -63,6 +63,17 @@ def test_a_function_is_the_one_hook_of_its_kind(catalog, file, tmp_path):
     assert run.hook.score(prompts=[], completions=["please", "now"], rows=[]) == [[1.0, 0.0]]
 
 
+def test_of_two_files_with_one_name_each_is_called_by_its_own(catalog, tmp_path):
+    written = LOSS.replace("def compute_loss(self, model, batch):", "def evaluate(self, handle, chat, data):")
+    for name in ("mine.py", "more/mine.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(written.replace("LossOutput(loss=self.scale, num_items=1.0)", repr(name)))
+    for order in ("more/mine.py:Mine, mine.py:Mine", "mine.py:Mine, more/mine.py:Mine"):
+        run = assemble(compose(CONFIG, [f"evaluator=[{order}]"]), "eval", catalog)
+        for name in ("mine.py", "more/mine.py"):
+            assert run.routed("evaluate", f"{name}:Mine")(handle=None, chat=None, data=None) == name, order
+
+
 def test_a_file_is_looked_for_beside_the_configuration_that_names_it(catalog, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "my_loss.py").write_text(LOSS)

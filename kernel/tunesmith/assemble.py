@@ -43,7 +43,10 @@ class Assembly:
         return self._manager.subset_hook_caller(hook, [plugin for other, plugin in plugins if other != address])
 
     def routed(self, hook: str, name: str) -> pluggy.HookCaller:
-        """The caller of a routed hook on the plugin of this name; a file may be named by the end of its path."""
+        """The caller of a routed hook on the plugin of this name; a file may be named by the end of its path.
+
+        Of several that end alike the one counts that is written in full: `mine.py:X`, not `more/mine.py:X`.
+        """
         kind, end = f"{ROUTED[hook]}.", "/" + name.lstrip("./")
         found = [it for it, _ in self._manager.list_name_plugin() if it.replace(kind, "/", 1).endswith(end)]
         if not found:
@@ -51,7 +54,7 @@ class Assembly:
                 f"{hook} of {kind}{name} is called, but no plugin announced it.\n"
                 "tell the authors of the plugin that calls it: its requires() must name it"
             )
-        return self.of(hook, found[0])
+        return self.of(hook, min(found, key=len))
 
     def fetch(self, address: str, revision: str | None = None) -> Path:
         """Make a model or data set available locally, through the hub that its address names."""
