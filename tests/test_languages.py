@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from tunesmith.cli import languages
+from tunesmith.cli import languages, trait_words
 from tunesmith.cli.languages import Catalogue, language, read_po, translate
 from tunesmith.cli.languages import _Message as Message
 from tunesmith.cli.localized import wrapped
 from tunesmith.cli.running import run
 from tunesmith.cli.tables import cells
+from tunesmith.traits import TRAITS
 
 ROOT = Path(__file__).parents[1]
 FILES = [*ROOT.glob("kernel/tunesmith/locale/*/*/*.po"), *ROOT.glob("plugins/*/*/*/locale/*/*/*.po")]
@@ -218,6 +220,18 @@ def test_help_of_a_plugins_command_is_wrapped_and_short(chinese: None) -> None:
     shown = CliRunner().invoke(group, ["inner", "--help"])
     assert "要写入的文件。  [默认：3]" in shown.output
     assert "CONFIG 是 YAML 文件" in shown.output
+
+
+def test_every_trait_has_words() -> None:
+    """What is put together while it is shown stands in no call that an extractor could read."""
+    known = set(trait_words.MESSAGES)
+    for kind, cls in TRAITS.items():
+        for field in dataclasses.fields(cls):
+            said = field.name.replace("_", " ")
+            if isinstance(field.default, bool):
+                assert {said, f"not {said}"} <= known, f"{kind}: {said}"
+            elif "Mapping" not in str(field.type):
+                assert any(message.startswith(f"{said} {{") for message in known), f"{kind}: {said}"
 
 
 def test_it_is_quick(chinese: None) -> None:
