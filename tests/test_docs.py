@@ -137,7 +137,12 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "site/search/search_index.json").read_text(encoding="utf-8"))
     assert {"en", "zh"} <= set(found["config"]["lang"])
     places = {entry["location"].partition("#")[0] for entry in found["docs"]}
-    assert {"howto/", "plugins/adapter/lora/"} <= places
+    assert {"howto/", "plugins/adapter/lora/"} <= places and not any(place.startswith("zh/") for place in places)
+    chinese_index = json.loads((tmp_path / "site/zh/search/search_index.json").read_text(encoding="utf-8"))
+    places = {entry["location"].partition("#")[0] for entry in chinese_index["docs"]}
+    assert {"howto/", "guides/out_of_memory/"} <= places and "hooks/" not in places
+    for page, base in {"howto": "..", "zh/howto": "..", "zh/guides/out_of_memory": "../..", "zh": "."}.items():
+        assert f'"base": "{base}"' in (tmp_path / f"site/{page}/index.html").read_text(encoding="utf-8"), page
     listed = (tmp_path / "site/llms.txt").read_text(encoding="utf-8")
     assert listed.startswith("# Tunesmith\n\n> ") and "](stages/): " in listed and "\n## Optional\n" in listed
     assert "# Stages" in (tmp_path / "site/llms-full.txt").read_text(encoding="utf-8")

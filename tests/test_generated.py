@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "docs/tools/generate.py"
 
 
+@pytest.mark.skipif(
+    f"click=={metadata.version('click')}" not in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines(),
+    reason="docs/commands.md has helps as the click of constraints.txt shows them",
+)
 def test_nothing_is_stale() -> None:
     """Hooks, tables of options, reference, lists: `python docs/tools/generate.py` would change nothing."""
     done = subprocess.run([sys.executable, str(PROGRAM), "--check"], capture_output=True, text=True)

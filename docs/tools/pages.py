@@ -8,6 +8,7 @@ there is nothing.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -32,6 +33,7 @@ _ROW = re.compile(r"^\|.*$", re.M)
 _CHINESE_BREAK = re.compile(r"(<pre.*?</pre>)|(?<=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])\n *(?=\S)", re.S)
 # The theme cuts a query into words of the index, which Chinese needs, and never looks at its last character.
 _CUT_SHORT = re.compile(r"(let (\w)=\w\+1;\2<)=?(?=\w\.length;\2\+\+\)\w\.slice\()")
+_BASE = re.compile(r'"base": "((?:\.\./)*)\.\."')  # the way to the site's beginning, as its script is told
 _FOLDERS = {"Tasks": "tasks", "When it goes wrong, and choices": "guides", "Kinds of plugins": "kinds"}
 _TITLES = {
     "Use": "使用",
@@ -227,12 +229,37 @@ def on_page_context(context: Any, page: Any, config: Any, nav: Any) -> Any:
     return context
 
 
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Let the search of a Chinese page look beside the Chinese pages, where `on_post_build` puts an index of them."""
+    if config.plugins["i18n"].current_language != "zh":
+        return output
+    return _BASE.sub(lambda found: f'"base": "{found[1].rstrip("/") or "."}"', output, count=1)
+
+
+@event_priority(-200)  # behind the one that puts the pages of all languages into one index
 def on_post_build(config: Any) -> None:
-    """Write what language models read: `llms.txt` and `llms-full.txt`, in English; mend the search."""
-    for worker in Path(config.site_dir).glob("assets/javascripts/workers/search.*.js"):
+    """Write what language models read: `llms.txt` and `llms-full.txt`, in English; mend the search, and divide it."""
+    site = Path(config.site_dir)
+    for worker in site.glob("assets/javascripts/workers/search.*.js"):
         mended, found = _CUT_SHORT.subn(r"\1=", worker.read_text(encoding="utf-8"))
         if not found:
             logging.getLogger("mkdocs.hooks.pages").warning("the theme's search is another one: does it find 过拟合?")
         worker.write_text(mended, encoding="utf-8")
     if config.plugins["i18n"].current_language == "en":
-        write_llms(config.nav, Path(config.docs_dir), Path(config.site_dir), config.site_description)
+        write_llms(config.nav, Path(config.docs_dir), site, config.site_description)
+    _divide(site / "search/search_index.json", site / "zh/search/search_index.json")
+
+
+def _divide(index: Path, chinese: Path) -> None:
+    """Take the Chinese pages out of an index of the search, into one of their own."""
+    found = json.loads(index.read_text(encoding="utf-8"))
+    own = [entry for entry in found["docs"] if entry["location"].startswith("zh/")]
+    if not own:
+        return
+    chinese.parent.mkdir(parents=True, exist_ok=True)
+    for file, entries in (
+        (index, [entry for entry in found["docs"] if entry not in own]),
+        (chinese, [{**entry, "location": entry["location"].removeprefix("zh/")} for entry in own]),
+    ):
+        text = json.dumps({**found, "docs": entries}, ensure_ascii=False, separators=(",", ":"))
+        file.write_text(text, encoding="utf-8")

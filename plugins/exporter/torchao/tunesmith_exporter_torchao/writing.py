@@ -54,7 +54,7 @@ def quantise(source: Path, target: Path, scheme: str, max_shard_size: str) -> An
     """
     name = next(iter(read_json(source / "config.json").get("architectures") or ()), "")
     model_class: Any = getattr(transformers, name, transformers.AutoModelForCausalLM)
-    config = transformers.TorchAoConfig(getattr(torchao.quantization, _CONFIGS[scheme])())
+    config = transformers.TorchAoConfig(getattr(torchao.quantization, _CONFIGS[scheme])(version=2))
     with errors_only("transformers"):
         model = model_class.from_pretrained(source, dtype="auto", quantization_config=config)
     model.save_pretrained(target, max_shard_size=max_shard_size)

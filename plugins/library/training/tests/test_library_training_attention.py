@@ -179,7 +179,7 @@ def test_two_masks_are_refused(tiny_llama: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "architecture, taken", [("llama", True), ("gpt2", True), ("mamba", True), ("codegen", False), ("bloom", False)]
+    "architecture, taken", [("llama", True), ("gpt2", True), ("mamba", True), ("gpt_neo", False), ("bloom", False)]
 )
 def test_who_calls_registered_attention(architecture: str, taken: bool) -> None:
     """Models without attention take any; those with attention classes of their own take none."""

@@ -29,12 +29,16 @@ def test_sequences_of_a_batch_are_kept_apart(attention: str, tiny_llama: Path) -
     assert isolates_sequences(model) < TOLERANCE
 
 
-@pytest.mark.parametrize("architecture, more, isolated", [("codegen", {"rotary_dim": 8}, True), ("bloom", {}, False)])
+@pytest.mark.parametrize(
+    "architecture, more, isolated",
+    [
+        ("gpt_neo", {"num_heads": 4, "num_layers": 2, "attention_types": [[["global"], 2]]}, True),
+        ("bloom", {"n_head": 4, "n_layer": 2}, False),
+    ],
+)
 def test_attention_of_its_own(architecture: str, more: dict, isolated: bool, tmp_path: Path) -> None:
     """A model that does not call registered attention keeps its own, and a padded batch is as each sequence alone."""
-    folder = save_tiny_model(
-        tmp_path / "m", architecture=architecture, n_embd=64, n_head=4, n_layer=2, n_positions=64, **more
-    )
+    folder = save_tiny_model(tmp_path / "m", architecture=architecture, **more)
     model = load(folder).eval()
     ids = torch.randint(5, 250, (2, 12), generator=torch.Generator().manual_seed(2))
     mask = torch.ones_like(ids)

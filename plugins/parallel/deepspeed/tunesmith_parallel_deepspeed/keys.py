@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
 from tunesmith.errors import choices
 from tunesmith.types import Problem
 
@@ -44,6 +46,7 @@ OF_ZERO = {
         )
     ),
 }
+UNTIL_0_19_7 = {"mics_shard_size", "mics_hierarchical_params_gather", "zeropp_loco_param"}  # passed over by later ones
 OF_OFFLOADS = {
     "offload_param": {"device", "nvme_path", "buffer_count", "buffer_size", "max_in_cpu", "pin_memory"},
     "offload_optimizer": {
@@ -63,10 +66,18 @@ def unknown_keys(options: Deepspeed) -> Iterator[Problem]:
         if part is not None and not isinstance(part, dict):
             message = f"{options.config}: {name} holds no mapping, but {str(part).lower()}."
             yield Problem("parallel.config", message, '{"zero_optimization": {"stage": 2}, …}')
-    yield from _unknown(options, f"{ZERO}.", zero, OF_ZERO)
+    yield from _unknown(options, f"{ZERO}.", zero, OF_ZERO | (UNTIL_0_19_7 if _is_before("0.19.8") else set()))
     for name, known in OF_OFFLOADS.items():
         part = zero.get(name)
         yield from _unknown(options, f"{ZERO}.{name}.", part if isinstance(part, dict) else {}, known)
+
+
+def _is_before(version: str) -> bool:
+    """Whether an older DeepSpeed is installed."""
+    try:
+        return Version(metadata.version("deepspeed")) < Version(version)
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _unknown(options: Deepspeed, where: str, part: Mapping[str, Any], known: set[str]) -> Iterator[Problem]:

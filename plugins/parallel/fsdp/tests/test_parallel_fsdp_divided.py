@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,8 @@ from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_parallel_fsdp import Fsdp, plans
 
 pytestmark = pytest.mark.usefixtures("no_launcher")
+SENDS_TOKENS = find_spec("transformers.distributed.expert_parallel") is not None
+sends_tokens = pytest.mark.skipif(not SENDS_TOKENS, reason="transformers sends no tokens to other processes below 5.21")
 
 
 def problems_of(
@@ -65,6 +68,16 @@ def test_numbers_that_a_model_allows(tiny_llama: Path, tiny_mixtures: dict[str, 
 def test_a_model_without_a_plan_is_refused_before_it_is_loaded(tiny_mixtures: dict[str, Path]) -> None:
     with pytest.raises(TunesmithError, match="no tensor-parallel plan for gpt_oss"):
         plans.refuse_before_loading(Fsdp(processes=2, tensor=2), tiny_mixtures["gpt_oss"])
+
+
+@pytest.mark.skipif(SENDS_TOKENS, reason="this transformers sends tokens to experts of other processes")
+def test_a_transformers_that_sends_no_tokens_is_named(tiny_mixtures: dict[str, Path]) -> None:
+    with pytest.raises(TunesmithError, match=r"sends no tokens to other processes; 5\.21 does"):
+        plans.refuse_before_loading(Fsdp(processes=2, experts=2), tiny_mixtures["gpt_oss"])
+
+
+@sends_tokens
+def test_experts_that_cannot_be_shared_are_refused_before_they_are_loaded(tiny_mixtures: dict[str, Path]) -> None:
     with pytest.raises(TunesmithError, match="3 processes cannot share 4 experts equally"):
         plans.refuse_before_loading(Fsdp(processes=3, experts=3), tiny_mixtures["gpt_oss"])
     plans.refuse_before_loading(Fsdp(processes=2, experts=2), tiny_mixtures["gpt_oss"])
@@ -112,20 +125,26 @@ def test_a_layer_has_a_part_in_each_process(second_of_two: Any, tiny_llama: Path
 
 
 def test_what_cannot_be_divided(second_of_two: Any, tiny_llama: Path, tiny_mixtures: dict[str, Path]) -> None:
-    from tunesmith_parallel_fsdp.experts import divide
     from tunesmith_parallel_fsdp.tensor import split
 
-    one, two = second_of_two["one"], second_of_two["two"]
+    two = second_of_two["two"]
     with pytest.raises(
         TunesmithError, match=r"q_proj is divided as colwise, which the adapter beside it cannot follow"
     ):
         split(lora(load_plain(tiny_llama), use_dora=True), two)
     with pytest.raises(TunesmithError, match="no tensor-parallel plan for GptOss"):
         split(load_plain(tiny_mixtures["gpt_oss"]), two)
+
+
+@sends_tokens
+def test_a_model_without_experts_shares_none(second_of_two: Any, tiny_llama: Path) -> None:
+    from tunesmith_parallel_fsdp.experts import divide
+
     with pytest.raises(TunesmithError, match="LlamaForCausalLM has no fused experts"):
-        divide(load_plain(tiny_llama), two, one)
+        divide(load_plain(tiny_llama), second_of_two["two"], second_of_two["one"])
 
 
+@sends_tokens
 def test_a_process_has_its_own_experts(second_of_two: Any, tiny_mixtures: dict[str, Path]) -> None:
     """As parts of what all have, where they are trained; as they are, where an adapter changes them."""
     from tunesmith_library_adapting.experts import over_packed

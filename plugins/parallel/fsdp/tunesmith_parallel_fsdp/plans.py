@@ -111,7 +111,8 @@ def refuse_before_loading(options: Fsdp, folder: Path) -> None:
         config: Any = AutoConfig.from_pretrained(folder).get_text_config()
     except (OSError, ValueError):  # code of its own; the loaded model is asked
         return
-    if options.tensor > 1 and not config.base_model_tp_plan:
+    rules = (config.base_model_tp_plan or {}).values()
+    if options.tensor > 1 and all(rule.startswith("embedding") for rule in rules):  # those stay whole
         raise TunesmithError(
             f"parallel.tensor={options.tensor}: transformers has no tensor-parallel plan for {config.model_type}.\n"
             "  leave parallel.tensor out: the weights are spread over all processes all the same"

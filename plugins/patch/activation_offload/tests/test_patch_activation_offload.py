@@ -43,7 +43,7 @@ class Copies:
 def moving(monkeypatch: pytest.MonkeyPatch) -> Copies:
     """A machine that is said to have an accelerator, whose copies are those of `Copies`."""
     lane = Copies()
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr("tunesmith_patch_activation_offload.moving.has_accelerator", lambda: True)
     monkeypatch.setattr("tunesmith_patch_activation_offload.moving.Transfers", lambda in_flight: lane)
     return lane
 

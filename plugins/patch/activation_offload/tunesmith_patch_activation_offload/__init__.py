@@ -55,11 +55,9 @@ class ActivationOffload:
 
     @hookimpl(wrapper=True)
     def load_model(self) -> Generator[None, Any, Any]:
-        import torch
+        from .moving import Transfers, has_accelerator, move
 
-        from .moving import Transfers, move
-
-        if not torch.accelerator.is_available():
+        if not has_accelerator():
             raise TunesmithError(
                 "patch.activation_offload moves activations from a GPU to the host, and there is no GPU.\n"
                 "  leave it out; to have them computed again: trainer.gradient_checkpointing=true"

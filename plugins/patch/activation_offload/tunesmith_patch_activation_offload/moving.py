@@ -17,6 +17,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from tunesmith import TunesmithError
 
 
+def has_accelerator() -> bool:
+    """Whether this machine has what activations could be moved from."""
+    return torch.accelerator.is_available()
+
+
 class Lane(Protocol):
     """How tensors go to the host and back. A ticket is what says that a copy is done."""
 

@@ -306,7 +306,7 @@ def test_size_follows_the_length(tiny_llama: Path, caplog: pytest.LogCaptureFixt
 
 def test_a_model_with_attention_of_its_own_is_refused(tmp_path: Path) -> None:
     folder = save_tiny_model(
-        tmp_path / "m", architecture="codegen", n_embd=64, n_head=4, n_layer=2, n_positions=64, rotary_dim=8
+        tmp_path / "m", architecture="gpt_neo", num_heads=4, num_layers=2, attention_types=[[["global"], 2]]
     )
     hook = TestLongLora().manager(Loader()).hook
     model = hook.load_model(source=source_of(folder), processor=None, quantization=None).train()

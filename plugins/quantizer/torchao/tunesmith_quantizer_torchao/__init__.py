@@ -101,7 +101,7 @@ class Torchao:
         from transformers import TorchAoConfig
         from tunesmith_library_weights.towers import left_out_of_folder
 
-        scheme = getattr(torchao.quantization, _BY_TRANSFORMERS[self.scheme])(set_inductor_config=False)
+        scheme = getattr(torchao.quantization, _BY_TRANSFORMERS[self.scheme])(set_inductor_config=False, version=2)
         left = [*map(as_regex, self.skip_modules), *map(re.escape, left_out_of_folder(source.path, self.towers))]
         skip = ["lm_head", *left] if left else None  # None: the head alone
         return TorchAoConfig(quant_type=scheme, modules_to_not_convert=skip)
