@@ -229,6 +229,14 @@ def on_page_context(context: Any, page: Any, config: Any, nav: Any) -> Any:
     return context
 
 
+def on_env(env: Any, config: Any, files: Files) -> None:
+    """Write what language models read: `llms.txt` and `llms-full.txt`, in English."""
+    if config.plugins["i18n"].current_language == "en":
+        site = Path(config.site_dir)
+        site.mkdir(parents=True, exist_ok=True)
+        write_llms(config.nav, Path(config.docs_dir), site, config.site_description)
+
+
 def on_post_page(output: str, page: Any, config: Any) -> str:
     """Let the search of a Chinese page look beside the Chinese pages, where `on_post_build` puts an index of them."""
     if config.plugins["i18n"].current_language != "zh":
@@ -238,15 +246,13 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
 
 @event_priority(-200)  # behind the one that puts the pages of all languages into one index
 def on_post_build(config: Any) -> None:
-    """Write what language models read: `llms.txt` and `llms-full.txt`, in English; mend the search, and divide it."""
+    """Mend the search, and divide it by language."""
     site = Path(config.site_dir)
     for worker in site.glob("assets/javascripts/workers/search.*.js"):
         mended, found = _CUT_SHORT.subn(r"\1=", worker.read_text(encoding="utf-8"))
         if not found:
             logging.getLogger("mkdocs.hooks.pages").warning("the theme's search is another one: does it find 过拟合?")
         worker.write_text(mended, encoding="utf-8")
-    if config.plugins["i18n"].current_language == "en":
-        write_llms(config.nav, Path(config.docs_dir), site, config.site_description)
     _divide(site / "search/search_index.json", site / "zh/search/search_index.json")
 
 
