@@ -259,13 +259,11 @@ def on_post_build(config: Any) -> None:
 def _divide(index: Path, chinese: Path) -> None:
     """Take the Chinese pages out of an index of the search, into one of their own."""
     found = json.loads(index.read_text(encoding="utf-8"))
-    own = [entry for entry in found["docs"] if entry["location"].startswith("zh/")]
-    if not own:
-        return
+    divided: dict[Path, list[Any]] = {index: [], chinese: []}
+    for entry in found["docs"]:
+        location = entry["location"].removeprefix("zh/")
+        divided[index if location == entry["location"] else chinese].append({**entry, "location": location})
     chinese.parent.mkdir(parents=True, exist_ok=True)
-    for file, entries in (
-        (index, [entry for entry in found["docs"] if entry not in own]),
-        (chinese, [{**entry, "location": entry["location"].removeprefix("zh/")} for entry in own]),
-    ):
+    for file, entries in divided.items():
         text = json.dumps({**found, "docs": entries}, ensure_ascii=False, separators=(",", ":"))
         file.write_text(text, encoding="utf-8")

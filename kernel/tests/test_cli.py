@@ -175,11 +175,16 @@ def test_a_run_says_what_comes_next(run, config):
 
 def test_a_second_run_says_that_the_first_could_go_on(run, config):
     run("train", config)
-    for source in (config, "runs/sft"):
-        _, out, _ = run("train", source, "trainer.max_steps=1")
-        assert out.startswith("output_dir: runs/sft-"), source
-        assert "(not given; resume=true goes on with a run that is there)" in out.splitlines()[0], source
+    for number, (source, former) in enumerate([(config, "sft"), (config, "sft-2"), ("runs/sft", "sft")], start=2):
+        told = run("train", source, "trainer.max_steps=1")[1].splitlines()[0]
+        assert told == f"output_dir: runs/sft-{number} (not given; resume=true goes on with runs/{former})"
     assert "resume=true" not in run("train", config, "resume=true", "trainer.max_steps=1")[1]
+
+
+def test_a_number_in_a_configurations_name_is_no_former_run(run, config):
+    run("train", config)
+    other = Path(config).rename(Path(config).with_name("sft-2.yaml"))
+    assert run("train", str(other))[1].startswith("output_dir: runs/sft-2 (not given)\n")
 
 
 def test_a_run_names_only_commands_that_can_be_called(run, config, plugins, monkeypatch):

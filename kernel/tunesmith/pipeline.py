@@ -63,7 +63,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
     if runs.launches(run.plan):
         launch(run, composition, config, overrides, folder)
         return folder
-    with runs.opened(folder, run.plan):
+    with runs.opened(folder, run.plan, composition.file):
         _train(run, folder, measures)
     return folder
 

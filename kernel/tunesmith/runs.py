@@ -77,7 +77,7 @@ def _is_free(plan: Plan, key: tuple[str, ...]) -> bool:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, plan: Plan) -> Iterator[None]:
+def opened(folder: Path, plan: Plan, config_file: Path | None = None) -> Iterator[None]:
     """Hold a run's folder while it is written to, with `run.yaml` and `plugins.lock`; on the main process only.
 
     Raises: as `tunesmith_library_configuration.folders.opened`.
@@ -86,8 +86,9 @@ def opened(folder: Path, plan: Plan) -> Iterator[None]:
         yield
         return
     if not plan.run.output_dir:
-        if folders.is_another(folder) and not plan.run.resume:
-            announce("output_dir", folder, "not given; resume=true goes on with a run that is there")
+        former = folders.chosen_folder(config_file, str(plan.name("stage")), resume=True)
+        if former != folder and folders.is_run(former):
+            announce("output_dir", folder, f"not given; resume=true goes on with {former}")
         else:
             announce("output_dir", folder, "not given")
     files = {RECORD: run_yaml(plan), REQUIREMENTS: "\n".join(lock_lines(plan)) + "\n"}

@@ -42,12 +42,6 @@ def chosen_folder(config_file: Path | None, stage: str, resume: bool) -> Path:
     return former[-1] if resume and former else next(itertools.islice(numbered(base), len(taken), None))
 
 
-def is_another(folder: Path) -> bool:
-    """Whether the name of a run's folder was counted up, for a run has the name without a number."""
-    first = _uncounted(folder)
-    return first != folder and is_run(first)
-
-
 def _base(config_file: Path | None, stage: str) -> Path:
     """The folder that is counted up from."""
     if config_file is None:
@@ -55,11 +49,8 @@ def _base(config_file: Path | None, stage: str) -> Path:
     if config_file.name != RECORD:
         return Path("runs") / config_file.stem
     own = config_file.parent if config_file.parent.name else config_file.resolve().parent
-    return _uncounted(own) if is_another(own) else own
-
-
-def _uncounted(folder: Path) -> Path:
-    return folder.with_name(re.sub(r"-\d+$", "", folder.name))
+    first = own.with_name(re.sub(r"-\d+$", "", own.name))
+    return first if is_run(first) else own
 
 
 @contextlib.contextmanager

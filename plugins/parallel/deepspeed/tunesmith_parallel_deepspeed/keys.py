@@ -46,7 +46,8 @@ OF_ZERO = {
         )
     ),
 }
-UNTIL_0_19_7 = {"mics_shard_size", "mics_hierarchical_params_gather", "zeropp_loco_param"}  # passed over by later ones
+GONE = {"mics_shard_size": "0.19.7", "mics_hierarchical_params_gather": "0.19.7", "zeropp_loco_param": "0.19.8"}
+"""Keys of the same place, and from which version on they are passed over."""
 OF_OFFLOADS = {
     "offload_param": {"device", "nvme_path", "buffer_count", "buffer_size", "max_in_cpu", "pin_memory"},
     "offload_optimizer": {
@@ -66,7 +67,7 @@ def unknown_keys(options: Deepspeed) -> Iterator[Problem]:
         if part is not None and not isinstance(part, dict):
             message = f"{options.config}: {name} holds no mapping, but {str(part).lower()}."
             yield Problem("parallel.config", message, '{"zero_optimization": {"stage": 2}, …}')
-    yield from _unknown(options, f"{ZERO}.", zero, OF_ZERO | (UNTIL_0_19_7 if _is_before("0.19.8") else set()))
+    yield from _unknown(options, f"{ZERO}.", zero, OF_ZERO | {name for name in GONE if _is_before(GONE[name])})
     for name, known in OF_OFFLOADS.items():
         part = zero.get(name)
         yield from _unknown(options, f"{ZERO}.{name}.", part if isinstance(part, dict) else {}, known)
