@@ -76,24 +76,36 @@ def test_a_failure_counts_before_the_process_has_ended(caplog: pytest.LogCapture
     assert time.monotonic() - began < 20 and "ValueError: a bad day" in caplog.text
 
 
+class Ends(subprocess.Popen[bytes]):
+    """A process that fails with exit code 2 as soon as it was seen running."""
+
+    def __init__(self) -> None:
+        super().__init__([sys.executable, "-c", "import sys; input(); sys.exit(2)"], stdin=subprocess.PIPE)
+
+    def poll(self) -> int | None:
+        code = super().poll()
+        if code is None and self.stdin:
+            with self.stdin as stdin:
+                stdin.write(b"\n")
+            self.stdin = None
+            self.wait()
+        return code
+
+
 def test_a_failure_between_two_looks_counts(tmp_path: Path) -> None:
-    class Ends(subprocess.Popen[bytes]):
-        """A process that fails as soon as it was seen running."""
-
-        def poll(self) -> int | None:
-            code = super().poll()
-            if code is None and self.stdin:
-                with self.stdin as stdin:
-                    stdin.write(b"\n")
-                self.stdin = None
-                self.wait()
-            return code
-
-    process = Ends([sys.executable, "-c", "import sys; input(); sys.exit(2)"], stdin=subprocess.PIPE)
-    worker = Worker(0, process, None, tmp_path)
+    worker = Worker(0, Ends(), None, tmp_path)
     group = Group(1, 1, 0, None)
     assert Attempt(0, [worker], Machines(group, Care()), Signals()).ended(60) is None
     assert worker.code == 2
+
+
+def test_the_last_failure_counts_that_comes_between_two_looks(tmp_path: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(2)"])
+    other.wait()
+    (tmp_path / "said").touch()
+    workers = [Worker(0, Ends(), None, tmp_path), Worker(1, other, tmp_path / "said", tmp_path)]
+    found = Attempt(0, workers, Machines(Group(2, 2, 0, None), Care()), Signals()).failures()
+    assert sorted(failure.rank for failure in found) == [0, 1]
 
 
 def test_the_first_of_several_causes() -> None:

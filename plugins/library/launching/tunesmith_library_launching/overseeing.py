@@ -116,9 +116,9 @@ class Attempt:
         found: dict[int, Failure] = {}
         since = time.monotonic()
         while self.hung is None and not self._signals.overdue:
+            ended = all(worker.code is not None for worker in self._workers)  # first: one may fail between the looks
             found |= {worker.rank: worker.failure() for worker in self._workers if worker.failed}
-            patience = _patience(list(found.values()))
-            if time.monotonic() - since > patience or all(worker.code is not None for worker in self._workers):
+            if ended or time.monotonic() - since > _patience(list(found.values())):
                 break
             time.sleep(_PAUSE)
         for worker in self._workers:

@@ -23,6 +23,7 @@ from tunesmith.keys import Key
 from tunesmith.traits import OptimizerTraits
 from tunesmith.validate import structured
 from tunesmith_library_configuration.overrides import read_overrides
+from tunesmith_library_launching import overseeing
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan, logged
 from tunesmith_library_testing.signalled import passes_on_once, wait_for
@@ -133,7 +134,10 @@ def test_of_the_first_the_user_heard_it_already(caplog: pytest.LogCaptureFixture
     assert re.fullmatch(r"rank 0 on \S+ failed with exit code 1, so that the others were ended", told)
 
 
-def test_a_mistake_that_the_first_says_too_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_mistake_that_the_first_says_too_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overseeing, "_SAYS_IT_TOO", 60.0)  # a busy machine may take long to start a process
     program = "import os, sys, time; time.sleep(0 if os.environ['RANK'] == '1' else 0.5); sys.exit(2)"
     assert launch(program) == 2
     assert caplog.messages == []
