@@ -213,11 +213,10 @@ def test_help_of_a_plugins_command_is_wrapped_and_short(chinese: None) -> None:
         CONFIG is a YAML file, or the folder of a run to repeat. resume=true continues an interrupted run.
         """
 
-    localize(group)
-    localize(inner)
-    shown: Any = CliRunner().invoke(group, ["--help"])
+    group.add_command(localize(inner))
+    shown: Any = CliRunner().invoke(localize(group), ["--help"])
     assert "训练模型。" in shown.output
-    shown = CliRunner().invoke(group, ["inner", "--help"])
+    shown = CliRunner().invoke(localize(group), ["inner", "--help"])
     assert "要写入的文件。  [默认：3]" in shown.output
     assert "CONFIG 是 YAML 文件" in shown.output
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Iterator
 from typing import Any
@@ -186,20 +187,20 @@ def _common_options() -> list[click.Option]:
 
 
 def _with_common_options(command: click.Command) -> click.Command:
-    """A command that takes the common options too, as far as it has none of these names itself."""
+    """A copy of a command that takes the common options too, as far as it has none of these names itself."""
+    command = copy.copy(command)
     taken = {name for item in command.params for name in item.opts}
-    for option in _common_options():
+    options = _common_options()
+    for option in options:
         option.opts = [name for name in option.opts if name not in taken]
-        if option.opts:
-            command.params.append(option)
+    command.params = [*command.params, *(option for option in options if option.opts)]
     if isinstance(command, click.Group):
-        for inner in command.commands.values():
-            _with_common_options(inner)
-    if language() != "en":
-        from tunesmith.cli.localized import localize
+        command.commands = {name: _with_common_options(inner) for name, inner in command.commands.items()}
+    if language() == "en":
+        return command
+    from tunesmith.cli.localized import localize
 
-        localize(command)
-    return command
+    return localize(command)
 
 
 @click.group(cls=Commands, params=_common_options(), context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator
 
@@ -83,7 +84,8 @@ class Context(click.Context):
 
 
 def localize(command: click.Command) -> click.Command:
-    """See that a command's help is in the user's language."""
+    """A copy of a command whose help is in the user's language."""
+    command = copy.copy(command)
     command.context_class = Context
     if command.help and not command.short_help:
         told = translate_prose(command.help.partition("\n\n")[0])

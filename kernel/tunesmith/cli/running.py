@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     output = Output(debug=os.environ.get("TUNESMITH_DEBUG") == "1")
     try:
         with ended_in_order(), heard_in_imports(), disks_in_words(), _context(words, output) as context:
-            result = cli.invoke(context)
+            result = context.command.invoke(context)
         return result if isinstance(result, int) else DONE
     except Terminated as stop:
         say("terminated.", err=True)
@@ -67,11 +67,12 @@ def run(words: Sequence[str]) -> int:
 
 
 def _context(words: Sequence[str], output: Output) -> click.Context:
+    command: click.Command = cli
     if language() != "en":
         from tunesmith.cli.localized import localize
 
-        localize(cli)
-    return cli.make_context("tunesmith", list(words), obj=output)
+        command = localize(cli)
+    return command.make_context("tunesmith", list(words), obj=output)
 
 
 def _tell(message: str) -> None:
