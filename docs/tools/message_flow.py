@@ -142,6 +142,8 @@ def _shown(node: ast.AST, errors: set[str]) -> Iterator[ast.AST]:
     """The expressions of a node that the user is shown."""
     if isinstance(node, ast.AnnAssign) and last(node.target) in _ARGUMENTS and node.value is not None:
         yield node.value
+    if isinstance(node, ast.AugAssign) and last(node.target) == "notices":
+        yield node.value
     if isinstance(node, ast.Tuple) and node.elts and getattr(node.elts[0], "value", None) in _SEVERITIES:
         yield from node.elts[1:]
     if not isinstance(node, ast.Call):

@@ -618,3 +618,16 @@ def test_an_engine_that_brings_its_model_needs_none():
     for command, values in (("chat", {"model.path": "x"}), ("train", {}), ("export", {})):
         with pytest.raises(ConfigError):
             assemble(compose(None, {"engine": "elsewhere", **values}, catalog), command, catalog)
+
+
+def test_what_is_typed_for_a_command_without_use_of_it_is_told(catalog):
+    """A run keeps it for later commands, and a file may hold what others need."""
+    typed = compose(CONFIG, ["trainer.steps=3", "stage.beta=0.5", "adapter.rank=3"], catalog)
+    told = examine(typed, "export", catalog)[0].notices
+    assert "trainer.steps: not used, for tunesmith export has no trainer" in told
+    assert "stage.beta: not used, for tunesmith export has no stage" in told
+    assert not any("adapter" in notice for notice in told)
+    assert not any("not used" in notice for notice in examine(typed, "train", catalog)[0].notices)
+    assert not any(
+        "not used" in notice for notice in examine(compose(CONFIG, None, catalog), "export", catalog)[0].notices
+    )

@@ -7,7 +7,7 @@ at once; nothing heavy is imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tunesmith.catalog import Catalog, Entry
 from tunesmith.compose import Composition
 from tunesmith.errors import PluginError
 from tunesmith.instances import checked_options, checked_run, make, required, resolved
-from tunesmith.kinds import KINDS, ROUTED
+from tunesmith.kinds import CONFIGURED, KINDS, ROUTED
 from tunesmith.messages import logger
 from tunesmith.planning import Plan, Selected, refuse, report, untrainable
 from tunesmith.runs import folder_problems, launches, output_folder
@@ -26,6 +26,7 @@ from tunesmith.types import Event, Problem, Row
 from tunesmith.wiring import checked, connect, overridden, wrong_hooks
 from tunesmith_library_configuration.addresses import hub_of
 from tunesmith_library_configuration.records import newest_checkpoint
+from tunesmith_library_configuration.unused import unused
 
 
 class Assembly:
@@ -143,9 +144,15 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     unknown = (Selected(Entry(item.kind, item.name), None) for item in absent)
     selected = tuple(sorted((*made.selected, *unknown), key=lambda item: order[item.entry.kind]))
     config, origins = resolved(made, composition, command), {**composition.origins, **made.origins}
-    notices += [*made.notices, *unrecorded(composition, command, catalog)]
-    told = (*composition.notices, *_of_another_command(composition, command), *notices)
+    notices += [*made.notices, *_of_another_command(composition, command), *unrecorded(composition, command, catalog)]
+    notices += _without_use(composition, command, {item.entry.kind for item in selected})
+    told = (*composition.notices, *notices)
     return Plan(command, made.run, selected, config, origins, told, catalog), problems
+
+
+def _without_use(composition: Composition, command: str, used: Set[str]) -> Iterator[str]:
+    """What to say of options on the command line that a command does not use; a run keeps them for later ones."""
+    return unused(composition.origins, CONFIGURED if command in ("chat", "eval", "export") else (), used, command)
 
 
 def _of_another_command(composition: Composition, command: str) -> Iterator[str]:

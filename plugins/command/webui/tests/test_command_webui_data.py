@@ -103,6 +103,7 @@ def test_rows_are_found_edited_and_checked(served: Any, page: Page, axe: Callabl
     page.get_by_role("tab", name="Check").click()
     sets = page.get_by_role("combobox", name="Evaluation sets")
     sets.fill("pai")
+    expect(page.get_by_role("option", name="pairs.json")).to_be_visible()
     sets.press("ArrowDown")
     sets.press("Enter")
     expect(page.get_by_role("link", name="pairs.json")).to_be_visible()

@@ -36,7 +36,12 @@ def _packages(*places: tuple[str, int]) -> tuple[str, ...]:
     Args:
         places: as `_places` gives them.
     """
-    return tuple(point.value for point in importlib.metadata.entry_points(group=GROUP))
+    offering = (
+        distribution.entry_points.select(group=GROUP)
+        for distribution in importlib.metadata.distributions()
+        if GROUP in (distribution.read_text("entry_points.txt") or "")  # of the others none is parsed
+    )
+    return tuple(dict.fromkeys(point.value for points in offering for point in points))
 
 
 def recipes() -> dict[str, Path]:
