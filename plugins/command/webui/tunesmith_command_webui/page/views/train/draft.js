@@ -1,5 +1,5 @@
 // The one state of the view: values as a configuration has them. Text, command line and plan follow from them.
-import { useCallback, useEffect, useRef, useState } from "../../lib/html.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "../../lib/html.js";
 import { post } from "../../lib/api.js";
 
 const KEPT = "train.draft";
@@ -43,7 +43,8 @@ export function useDraft() {
     now.current = next;
     setValues(next);
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // at once: an effect comes after a frame, and a reload may be before that
     for (const storage of [sessionStorage, localStorage]) storage.setItem(KEPT, JSON.stringify(values));
   }, [values]);
   useEffect(() => {
