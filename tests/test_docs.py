@@ -138,6 +138,7 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     assert {"en", "zh"} <= set(found["config"]["lang"])
     places = {entry["location"].partition("#")[0] for entry in found["docs"]}
     assert {"howto/", "plugins/adapter/lora/"} <= places and not any(place.startswith("zh/") for place in places)
+    assert all((entry["boost"] < 0.01) == entry["location"].startswith("api/") for entry in found["docs"])
     chinese_index = json.loads((tmp_path / "site/zh/search/search_index.json").read_text(encoding="utf-8"))
     places = {entry["location"].partition("#")[0] for entry in chinese_index["docs"]}
     assert {"howto/", "guides/out_of_memory/"} <= places and "hooks/" not in places

@@ -256,13 +256,19 @@ def on_post_build(config: Any) -> None:
     _divide(site / "search/search_index.json", site / "zh/search/search_index.json")
 
 
+# of folders in the search: titles count a thousand times as much as texts, and each of the thousands of names is one
+_WEIGHTS = {"api/": 0.001, "changelog/": 0.1, "decisions/": 0.1}
+
+
 def _divide(index: Path, chinese: Path) -> None:
-    """Take the Chinese pages out of an index of the search, into one of their own."""
+    """Take the Chinese pages out of an index of the search, into one of their own; names in code come last."""
     found = json.loads(index.read_text(encoding="utf-8"))
     divided: dict[Path, list[Any]] = {index: [], chinese: []}
     for entry in found["docs"]:
         location = entry["location"].removeprefix("zh/")
-        divided[index if location == entry["location"] else chinese].append({**entry, "location": location})
+        weight = next((weight for folder, weight in _WEIGHTS.items() if location.startswith(folder)), 1.0)
+        entries = divided[index if location == entry["location"] else chinese]
+        entries.append({**entry, "location": location, "boost": entry.get("boost", 1.0) * weight})
     chinese.parent.mkdir(parents=True, exist_ok=True)
     for file, entries in divided.items():
         text = json.dumps({**found, "docs": entries}, ensure_ascii=False, separators=(",", ":"))
