@@ -19,7 +19,8 @@ from tunesmith_library_configuration.options import docs_of
 
 _SINKS = {"Problem", "Stray", "say", "translate", "translate_prose", "framed", "section", "write_text", "write_dl"}
 _SINKS |= {"UsageError", "BadParameter", "BadOptionUsage", "_tell", "_say", "notice", "complain"}
-_SINKS |= {"Finding", "plus", "without"}  # of a check; of an estimate
+_SINKS |= {"ready_to_train"}  # what is announced of an adapter
+_SINKS |= {"Finding", "plus", "without", "Part"}  # of a check; of an estimate; of a comparison
 _LOGGED = {"debug", "info", "warning", "error"}
 _ROOTS = {"TunesmithError", "Interrupted", "ClickException"}
 _ARGUMENTS = {
@@ -39,6 +40,7 @@ _ARGUMENTS = {
 _SEVERITIES = ("error", "warning")  # a finding is a tuple of one of them and what is found
 _CLASSES = {"plugin", "configurable"}
 _WORD = re.compile(r"[^\W\d_]{2}")
+_ONE_WORD = re.compile("[a-z]+")
 _PERCENT = re.compile(r"%(?:\.\d+)?[sdrfg]")
 
 
@@ -85,11 +87,18 @@ class Reading:
 
     def _take(self, module: Module, node: ast.AST) -> None:
         """Keep the texts of an expression, and follow what it is made of."""
-        if isinstance(node, ast.Call) and called(node) == "announce" and len(node.args) == 3:
+        if isinstance(node, ast.Call) and called(node) == "announce" and isinstance(node.args[-1], ast.Starred):
+            for what in rendered(node.args[0]):
+                self._keep(module, f"{what}: {{chosen}} ({{why}})")
+            node = node.args[-1].value
+        elif isinstance(node, ast.Call) and called(node) == "announce" and len(node.args) == 3:
+            named = [*rendered(node.args[1])]
+            words = [chosen for chosen in named if _ONE_WORD.fullmatch(chosen)]  # which alone could be a name
             for what in rendered(node.args[0]):
                 for why in [*rendered(node.args[2])] or ["{why}"]:
-                    self._keep(module, f"{what}: {{chosen}} ({why})")
-            for chosen in rendered(node.args[1]):
+                    for chosen in words + ["{chosen}"] * (len(words) < len(named) or not named):
+                        self._keep(module, f"{what}: {chosen} ({why})")
+            for chosen in named:
                 self._keep(module, chosen)
             node = node.args[2]
         else:
@@ -193,6 +202,8 @@ def _assigned(node: ast.AST, name: str) -> Iterator[ast.AST]:
             elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
                 pairs = zip(target.elts, node.value.elts, strict=False)
                 yield from (value for item, value in pairs if isinstance(item, ast.Name) and item.id == name)
+            elif isinstance(target, ast.Tuple) and any(isinstance(i, ast.Name) and i.id == name for i in target.elts):
+                yield node.value
     elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.NamedExpr):
         if isinstance(node.target, ast.Name) and node.target.id == name and node.value is not None:
             yield node.value

@@ -32,8 +32,10 @@ def rendered(node: ast.AST) -> Iterator[str]:
         elif isinstance(written, ast.JoinedStr):
             yield "".join(map(_piece, written.values))
         elif isinstance(written, ast.BinOp) and isinstance(written.op, ast.Add):
-            for left in rendered(written.left) or ("{text}",):
-                yield from (left + right for right in rendered(written.right))
+            sides = [[*rendered(side)] for side in (written.left, written.right)]
+            if any(isinstance(side, ast.Constant | ast.JoinedStr) for side in (written.left, written.right)):
+                sides = [found or ["{text}"] for found in sides]
+            yield from (left + right for left in sides[0] for right in sides[1])
         elif isinstance(written, ast.List | ast.Tuple | ast.Set):
             for item in written.elts:
                 yield from rendered(item.value if isinstance(item, ast.Starred) else item)

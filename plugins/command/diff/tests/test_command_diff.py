@@ -1,6 +1,7 @@
 """Models with known changes: each is found under its name and with its size, and nothing else is."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tunesmith import TunesmithError
+from tunesmith.cli.tables import cells
 from tunesmith_command_diff import Diff
 from tunesmith_command_diff.comparing import compared
 from tunesmith_command_diff.showing import shown
@@ -52,6 +54,20 @@ def rewritten(file: Path, **change: Any) -> None:
 def test_equal_folders_are_said_to_be(two: tuple[Path, Path]) -> None:
     result = diff(*two)
     assert result.exit_code == 0 and "bit for bit" in result.output and result.output.rstrip().endswith("equal")
+
+
+def test_in_chinese(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the report stays English but names, and its lines are no wider than in English."""
+    monkeypatch.setenv("TUNESMITH_LANG", "zh")
+    rewritten(two[1] / "config.json", rms_norm_eps=0.25)
+    reweighted(two[1], lambda weights: {name: weight[:-1] for name, weight in weights.items()})
+    lines = diff(*two, "--no-outputs").output.splitlines()
+    assert "  rms_norm_eps: 1e-06 → 0.25" in lines and lines[-1] == "不同之处：配置，张量"
+    assert any(line.startswith("张量           ") and line.endswith("个逐位相同") for line in lines)
+    assert any("在 B 中为" in line for line in lines)
+    assert all(cells(line) <= 80 for line in lines)
+    text = "\n".join(lines[2:])
+    assert not re.search(r"\b(is|are|in|equal|differ|differs|more|has)\b", text), text
 
 
 def test_a_key_and_a_tensor_by_how_much(two: tuple[Path, Path]) -> None:
@@ -177,8 +193,10 @@ def test_an_adapter_beside_another_and_beside_a_model(two: tuple[Path, Path], tm
 
     model = AutoModelForCausalLM.from_pretrained(two[0])
     one, other = tmp_path / "one", tmp_path / "two"
-    peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(one)
+    peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"])).save_pretrained(one)
     shutil.copytree(one, other)
+    rewritten(one / "adapter_config.json", target_modules=["q_proj", "v_proj"])
+    rewritten(other / "adapter_config.json", target_modules=["v_proj", "q_proj"])  # a set, in the order of its hashes
     file = other / "adapter_model.safetensors"
     weights = load_file(file)
     changed = next(name for name in weights if ".0." in name and "lora_B" in name)

@@ -38,15 +38,11 @@ class Diff:
             """
             import json
 
-            from tunesmith.cli.languages import translate
-
             from tunesmith_command_diff.comparing import compared
             from tunesmith_command_diff.showing import shown
 
             found = compared(first, second, outputs=not no_outputs)
-            click.echo(
-                json.dumps(found.as_json(), indent=2, ensure_ascii=False) if as_json else translate(shown(found))
-            )
+            click.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False) if as_json else shown(found))
             context.exit(0 if found.equal else 1)
 
         return command

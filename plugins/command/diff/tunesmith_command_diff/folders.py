@@ -13,6 +13,8 @@ from tunesmith import TunesmithError
 from tunesmith_command_diff.findings import Part
 
 _WRITER = frozenset({"_name_or_path", "transformers_version", "peft_version"})  # who wrote a file, and from what
+# keys of an adapter_config.json that hold sets, which peft writes in any order
+_SETS = frozenset({"target_modules", "exclude_modules", "modules_to_save", "target_parameters"})
 _SHOWN = 30  # characters of a value
 _MISSING = "-"
 
@@ -96,6 +98,8 @@ def _flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             name = "dtype" if key == "torch_dtype" else str(key)
             yield from _flat(inner, f"{at}.{name}" if at else name)
+    elif at in _SETS and isinstance(value, list):
+        yield at, sorted(value, key=str)
     else:
         yield at, value
 

@@ -57,7 +57,11 @@ def outputs(a: Subject, b: Subject, texts: Texts, rounded: Sequence[str] = ()) -
     origin = f"{len(texts.texts)} conversations, {found.positions} positions, {texts.origin}"
     facts = {**found.as_json(), "origin": texts.origin, "widths": widths}
     return Part(
-        "outputs", exact or within, _summary(exact, within, rounded), [found.described(), origin, *lines], facts
+        "outputs",
+        exact or within,
+        _summary(exact, within, rounded),
+        [f"what they say: {found.described()}", origin, *lines],
+        facts,
     )
 
 

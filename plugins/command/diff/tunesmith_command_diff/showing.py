@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
+
+from tunesmith.cli.languages import joined, translate
+from tunesmith.cli.localized import wrapped
+from tunesmith.cli.tables import cells
 
 from tunesmith_command_diff.findings import Found, Part
 
@@ -11,32 +14,50 @@ _WIDTH = 80
 _LINES = 40  # of one part
 _NAME = 15
 
+MESSAGES = (
+    "files",
+    "configuration",
+    "tensors",
+    "heads",
+    "generation",
+    "tokenizer",
+    "template",
+    "outputs",
+    "equal",
+    "differ",
+    "differs",
+)
+"""The names of the parts, and what is said of them in one word."""
+
 
 def shown(found: Found) -> str:
-    """The report for a reader: a line for every part, what differs below it, and the verdict."""
-    lines = [*_wrapped(f"A: {found.first}", "   "), *_wrapped(f"B: {found.second}", "   ")]
+    """The report in the user's language: a line for every part, what differs below it, and the verdict."""
+    lines = [*_wrapped("A: ", found.first, 3), *_wrapped("B: ", found.second, 3)]
     for part in found.parts:
         lines += _shown(part)
-    unknown = [part.name for part in found.parts if part.equal is None]
-    other = [part.name for part in found.parts if part.equal is False]
-    verdicts = [f"they differ: {', '.join(other)}"] if other else []
-    verdicts += [f"not compared: {', '.join(unknown)}"] if unknown else []
+    unknown = [translate(part.name) for part in found.parts if part.equal is None]
+    other = [translate(part.name) for part in found.parts if part.equal is False]
+    verdicts = [translate(f"they differ: {joined(other, ', ')}")] if other else []
+    verdicts += [translate(f"not compared: {joined(unknown, ', ')}")] if unknown else []
     if not other:
-        verdicts.append("the other parts are equal" if unknown else "equal")
-    lines += _wrapped("; ".join(verdicts), "  ")
+        verdicts.append(translate("the other parts are equal" if unknown else "equal"))
+    lines += _wrapped("", joined(verdicts, "; "), 2)
     return "\n".join(lines)
 
 
 def _shown(part: Part) -> Iterator[str]:
+    name = translate(part.name)
     summary = part.summary if part.equal is not None else f"not compared: {part.summary}"
-    yield from _wrapped(f"{part.name.ljust(_NAME)}{summary}", " " * _NAME)
+    yield from _wrapped(name + " " * (_NAME - cells(name)), translate(summary), _NAME)
     for line in part.lines[:_LINES]:
-        yield from _wrapped(f"  {line}", "      ")
+        yield from _wrapped("  ", translate(line), 6)
     if len(part.lines) > _LINES:
-        yield f"  and {len(part.lines) - _LINES} more; --json has them all"
+        yield translate(f"  and {len(part.lines) - _LINES} more; --json has them all")
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    words = text.lstrip()
-    first = text[: len(text) - len(words)]
-    return textwrap.wrap(words, _WIDTH, initial_indent=first, subsequent_indent=indent) or [text]
+def _wrapped(head: str, text: str, indent: int) -> Iterator[str]:
+    """A text behind its head, with further lines that are indented."""
+    first, *others = wrapped(text.strip(), _WIDTH - indent)
+    inner = text[: len(text) - len(text.lstrip())]  # of a line of a text that is quoted
+    yield f"{head}{inner}{first}"
+    yield from (" " * indent + line for line in others)

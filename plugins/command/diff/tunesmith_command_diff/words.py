@@ -14,14 +14,15 @@ from tunesmith_library_proving.texts import Text
 from tunesmith_library_proving.wording import special_tokens
 
 from tunesmith_command_diff.findings import Part, some
+from tunesmith_command_diff.samples import SAMPLES
 
-_SAMPLES = (
-    "",
-    " a  b\n\n\tc ",
-    "Hello, World! 3.14159 e-5",
-    "¿Qué? 你好, мир \U0001f600",
-    "def f(x):\n    return x**2",
+MESSAGES = (
+    "{name} is {one} in B, {other} in A",
+    "the token {token} has the id {one} in B, {other} in A",
+    "the tokenizer has {one} tokens in B, {other} in A",
+    "the tokenizer's {name} is another than in A",
 )
+"""What `special_tokens` says, of B and A in place of the written and the trained."""
 
 
 def tokenizers(first: ModelHandle, second: ModelHandle, texts: Sequence[Text]) -> Part:
@@ -30,18 +31,25 @@ def tokenizers(first: ModelHandle, second: ModelHandle, texts: Sequence[Text]) -
     lines = [*_vocabulary(ours.get_vocab(), theirs.get_vocab())]
     lines += [line.replace(", and ", " in B, ").replace("in training", "in A") for line in special_tokens(theirs, ours)]
     lines += [*_flags(ours, theirs), *_machinery(ours, theirs)]
-    samples = [*(text.text for text in texts), *_SAMPLES]
-    differing = [sample for sample in samples for special in (False, True) if _other(ours, theirs, sample, special)]
-    differing = list(dict.fromkeys(differing))
-    lines += (
-        [f"of {len(samples)} texts {len(differing)} get other tokens, such as {differing[0][:40]!r}"]
-        if differing
-        else []
-    )
+    samples = [*(text.text for text in texts), *SAMPLES]
+    count, differing = len(samples), _read_apart(ours, theirs, samples)
+    if differing:
+        lines.append(f"of {count} texts {len(differing)} get other tokens, such as {_beginning(*differing)}")
     lines = list(dict.fromkeys(lines))
-    facts = {"differences": lines, "texts": len(samples), "texts_that_differ": len(differing)}
-    summary = f"{len(lines)} differences" if lines else f"equal, {len(ours)} tokens, {len(samples)} texts"
+    facts = {"differences": lines, "texts": count, "texts_that_differ": len(differing)}
+    summary = f"{len(lines)} differences" if lines else f"equal, {len(ours)} tokens, {count} texts"
     return Part("tokenizer", not lines, summary, lines, facts)
+
+
+def _read_apart(ours: Any, theirs: Any, samples: Sequence[str]) -> list[str]:
+    """The texts of which two tokenizers make other tokens, with special tokens or without."""
+    found = [sample for sample in samples for special in (False, True) if _other(ours, theirs, sample, special)]
+    return list(dict.fromkeys(found))
+
+
+def _beginning(text: str, *others: str) -> str:
+    """That of the first of some texts."""
+    return repr(text[:40])
 
 
 def _other(ours: Any, theirs: Any, text: str, special: bool) -> bool:

@@ -19,7 +19,11 @@ from tunesmith_library_weights.towers import LANGUAGE, parts_in, say_parts
 from tunesmith_library_adapting.experts import adapted_share, over_packed
 from tunesmith_library_adapting.few_passes import in_few_passes
 
-MESSAGES = ("trained: {trained} of {total} parameters ({share}) ({why})",)
+MESSAGES = (
+    "trained: {trained} of {total} parameters ({share}) ({why})",
+    "adapted: {share} of the weights ({rest})",
+    "adapted: {share} of the weights (not: {names})",
+)
 """What is announced, for catalogues of other languages."""
 
 

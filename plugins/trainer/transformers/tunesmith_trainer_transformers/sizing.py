@@ -95,8 +95,8 @@ def _largest(options: Transformers, job: TrainingJob, each: int, streams: bool, 
     size: int = min(processes.gathered(found[max(place - 1, 0)]))
     needed = _needed(options, job, size, again)
     fits = "all of the step's at once" if size == each else "the largest that fits"
-    why = f"{fits}: {in_words(needed)} at the longest {size}, and {in_words(there.share * there.total)} of "
-    return size, f"{why}{in_words(there.total)} may be filled; {of_step}"
+    filled, total = in_words(there.share * there.total), in_words(there.total)
+    return size, f"{fits}: {in_words(needed)} at the longest {size}, and {filled} of {total} may be filled; {of_step}"
 
 
 def _needed(options: Transformers, job: TrainingJob, size: int, again: bool) -> float:
