@@ -239,7 +239,7 @@ def test_a_server_that_loads_its_model_is_waited_for(
     with pytest.raises(TunesmithError, match="refuses connections, and did so"):
         Client(server.url).wait(0.01)
     assert caplog.messages[0].endswith("answers with status 503; waiting 30 s for it to start (--wait)")
-    assert len(caplog.messages) == 3
+    assert sum("waiting 30 s" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tunesmith import DataError
 from tunesmith.messages import is_quiet
 from tunesmith.types import Encoder, Row, ToRows
 from tunesmith_library_chat.spelling import NOTHING, first_spelt
-from tunesmith_library_configuration.owners import end_with_parent
+from tunesmith_library_configuration.bound import end_with_parent
 from tunesmith_library_formats import Tally, count, tallying
 
 from .entries import Source

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
-import signal
 import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-
-_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux' prctl(2)
 
 
 @dataclass(frozen=True)
@@ -106,16 +102,3 @@ def _read(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
-
-
-def end_with_parent(parent: int) -> None:
-    """Have Linux kill this process when its parent ends, however that ends; elsewhere nothing happens.
-
-    Args:
-        parent: its number, as the parent itself knows it; this process ends at once when that one has gone already.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import platform
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import RESUMABLE
-from tunesmith_library_configuration.owners import end_with_parent
+from tunesmith_library_configuration.bound import bound
 
 from tunesmith_library_launching.failures import Failure
 from tunesmith_library_launching.offspring import kill_marked
@@ -124,9 +123,8 @@ def start(
         DESK: str(desk),
         PATIENCE: str(timeout),
     }
-    # whoever kills this process without asking means the run, which nobody would end then
-    bound = functools.partial(end_with_parent, os.getpid()) if os.name == "posix" else None
-    options: dict[str, Any] = {"env": environment, "start_new_session": True, "preexec_fn": bound}
+    command = bound(command)  # whoever kills this process without asking means the run, which nobody would end then
+    options: dict[str, Any] = {"env": environment, "start_new_session": True}
     if rank == 0:
         return Worker(rank, subprocess.Popen(command, **options), None, desk)
     said = desk / f"rank-{rank}"

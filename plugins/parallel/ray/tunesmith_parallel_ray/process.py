@@ -7,7 +7,6 @@ actor, or the machine's Ray, kills the command.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tunesmith_library_configuration.owners import end_with_parent
+from tunesmith_library_configuration.bound import bound
 from tunesmith_library_launching.failures import Failure
 from tunesmith_library_launching.offspring import kill_marked
 from tunesmith_library_launching.reports import DESK, error_file, pulse_file
@@ -128,14 +127,13 @@ class Process:
         self._heard, self._rank = heard, int(environment["RANK"])
         own = {"PYTHONFAULTHANDLER": "1", DESK: str(self._desk)}  # a crash in compiled code then shows where it was
         self._child = subprocess.Popen(
-            [sys.executable, *(self._at_hand(word, files) for word in command[1:])],
+            bound([sys.executable, *(self._at_hand(word, files) for word in command[1:])], hears=True),
             env={**os.environ, **own, **environment},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=functools.partial(_begin, os.getpid()) if os.name == "posix" else None,
         )
         pipes = (self._child.stdout, self._child.stderr)
         self._streams = [Stream(pipe, None if heard else _KEPT) for pipe in pipes if pipe is not None]
@@ -229,14 +227,6 @@ class Stream:
     def end(self) -> None:
         """Wait a moment for the last words of a process that has ended; its children may hold the pipe for longer."""
         self._thread.join(timeout=1)
-
-
-def _begin(parent: int) -> None:
-    """In the new process: end with the actor, and hear the signals that Ray keeps from its own."""
-    end_with_parent(parent)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _runtime_env() -> Mapping[str, object]:

@@ -9,7 +9,6 @@ import re
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith import TunesmithError
+from tunesmith_library_configuration.bound import bound
 
 State = Literal["planning", "loading", "ready", "failed", "unloaded"]
 
@@ -147,8 +147,7 @@ class Served:
             self._set(state="unloaded")
 
     def _command(self) -> list[str]:
-        bound = [sys.executable, "-m", "tunesmith_library_studio.chats.bound", str(os.getpid())]
-        return [*bound, *self._program, "api", *self._arguments, "--port", "0", "--drain", "1"]
+        return bound([*self._program, "api", *self._arguments, "--port", "0", "--drain", "1"])
 
     def _environment(self) -> dict[str, str]:
         own = {"TUNESMITH_API_KEY": self.key, "PYTHONUNBUFFERED": "1"}
