@@ -19,7 +19,10 @@ from tunesmith_library_configuration.options import docs_of
 
 _SINKS = {"Problem", "Stray", "say", "translate", "translate_prose", "framed", "section", "write_text", "write_dl"}
 _SINKS |= {"UsageError", "BadParameter", "BadOptionUsage", "_tell", "_say", "notice", "complain"}
-_SINKS |= {"ready_to_train"}  # what is announced of an adapter
+_SINKS |= {"ready_to_train", "warn_once", "Rule", "Told"}  # of an adapter; of rows; of a run that goes wrong
+_SINKS |= {"Note"}
+_FUNCTIONS = {"count"}  # of rows that something is the matter with; no method of this name
+_METHODS = {"note", "refuse"}  # of a file of another program: what is said of its keys
 _SINKS |= {"Finding", "plus", "without", "Part"}  # of a check; of an estimate; of a comparison
 _LOGGED = {"debug", "info", "warning", "error"}
 _ROOTS = {"TunesmithError", "Interrupted", "ClickException"}
@@ -114,6 +117,8 @@ class Reading:
 
     def _follow_name(self, module: Module, name: ast.Name) -> None:
         """What a name is given in its function, or at the top of the module."""
+        if name.id in module.functions:
+            self._follow_function(module, name)
         for scope in (module.scopes.get(name), module.tree):
             if scope is not None and (scope, name.id) not in self._followed:
                 self._followed.add((scope, name.id))
@@ -163,7 +168,7 @@ def _shown(node: ast.AST, errors: set[str]) -> Iterator[ast.AST]:
         yield node
     elif logged and node.args:
         yield _with_values(node)
-    elif name in errors or name in _SINKS:
+    elif name in errors or name in _SINKS or name in (_METHODS if isinstance(node.func, ast.Attribute) else _FUNCTIONS):
         yield from node.args
         yield from (word.value for word in node.keywords if word.arg is not None)
     elif name == "print_table":

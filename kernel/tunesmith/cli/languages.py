@@ -89,6 +89,11 @@ class _Message:
         return [name for name in _BRACES.findall(self.written) if name]
 
     @cached_property
+    def is_row(self) -> bool:
+        """Whether it has parts with a comma or a semicolon between them."""
+        return any(separator in self.written for separator in (", ", "; "))
+
+    @cached_property
     def weight(self) -> int:
         """How many characters have to be the same."""
         return sum(map(len, self.literals))
@@ -152,13 +157,18 @@ class Catalogue:
         found = self._found(bare, nested) or self._labelled(bare) if _WORD.search(bare) else None
         return line if found is None else line.replace(bare, found, 1)
 
-    def _found(self, text: str, nested: bool) -> str | None:
-        """A message's translation, None where it has none."""
+    def _found(self, text: str, nested: bool, in_a_row: bool = False) -> str | None:
+        """A message's translation, None where it has none.
+
+        Args:
+            nested: see `text`.
+            in_a_row: whether it is one that has separators of its own: `tried first: {count} examples, {size} tokens`.
+        """
         if text in self.exact and not (nested and " " not in text):
             return self.exact[text]
         for message in self._messages:
             matched = message.longest in text and message.pattern.fullmatch(text)
-            if matched and message.may_hold(matched.groups()):
+            if matched and (message.is_row or not in_a_row) and message.may_hold(matched.groups()):
                 values = {name: self._value(value) for name, value in matched.groupdict().items()}
                 return _filled(message.translated, values)
         return None
@@ -175,6 +185,8 @@ class Catalogue:
             return value
         if value in self.exact:
             return self.exact[value]
+        if (whole := self._found(value, True, in_a_row=True)) is not None:
+            return whole
         some = None
         for number, separator in enumerate(separators):
             parts = value.split(separator)

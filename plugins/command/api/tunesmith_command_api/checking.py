@@ -45,6 +45,13 @@ def refuse_unknown(given: Collection[str]) -> None:
         )
 
 
+MESSAGES = (
+    "--{flag} {value}: it is a number of at least {least}",
+    "--{flag} {folder}: there is no such folder",
+)
+"""What `_small` and `_places` say first."""
+
+
 def _small(options: ServerOptions) -> Iterator[str]:
     """Numbers below what makes sense, those without end, and what is none."""
     for field in fields(options):

@@ -12,6 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+MESSAGES = (
+    "`{path}` must be {what}, found {value}",
+    *("{what} or a list of {item}", "a list of {what}", "a list of {count} × {what}", "{what}, also as JSON text"),
+    *("a finite number", "a path or bytes", "a mapping", "true or false"),
+)
+"""What faults say, for catalogues of other languages."""
+
 
 class Shape(Protocol):
     """What a value may be."""

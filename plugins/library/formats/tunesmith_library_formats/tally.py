@@ -18,8 +18,10 @@ MESSAGES = (
     "{cut} rows cut ({share})",
     "{cut} rows cut ({share}), which lose {removed} tokens",
     "the longest row has {longest}: {place}",
+    "data {name}: {count} of {records} {what}",
+    "data {name}: {count} of {records} {what}; the first is {place}",
 )
-"""What `Sizes.of` says, for catalogues of other languages."""
+"""What `Sizes.of` and `Share.of` say, for catalogues of other languages."""
 
 
 @dataclass

@@ -49,6 +49,10 @@ def say_updates(name: str, model: nn.Module, chosen: Collection[int], how: str, 
     announce(name, f"{reached}, {how}", others)
 
 
+MESSAGES = ("{optimizer}: {share} of the trained weights, {how} ({others})",)
+"""What is announced of an optimizer."""
+
+
 def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
 

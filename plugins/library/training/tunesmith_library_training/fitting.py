@@ -21,6 +21,9 @@ _LOSE = {
     "cut_prompt": "what they can of their prompt, else the end of an answer",
 }
 
+MESSAGES = (_LOSE, "their end")
+"""What rows lose, for catalogues of other languages."""
+
 
 @dataclass(frozen=True)
 class Fitting:

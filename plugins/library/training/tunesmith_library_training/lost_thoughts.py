@@ -37,6 +37,9 @@ _CUT = (
 _SPELLED = "lose text that users or the system write around <think> or </think>, which the template cuts like a thought"
 _NO_SWITCH = "say with enable_thinking whether to think, which the template has no switch for"
 
+MESSAGES = (_CUT, _SPELLED, _NO_SWITCH)
+"""What rows lose, for catalogues of other languages."""
+
 
 def count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], template: ChatTemplate) -> None:
     """Count the rows with a thought that the template does not write, of the last answer and of those before it, and

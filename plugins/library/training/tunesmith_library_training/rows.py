@@ -22,6 +22,15 @@ _ANSWERS = {"messages", "completion", "chosen", "rejected", "text", "label"}
 _UNANSWERED = "have no answer and are left out"
 _SILENT = "have an empty answer and are left out"
 
+MESSAGES = (
+    _UNANSWERED,
+    _SILENT,
+    "have the same chosen and rejected answer, which tells nothing",
+    "have an empty rejected answer",
+    "have an empty question",
+)
+"""What is the matter with rows, for catalogues of other languages."""
+
 
 def variables_of(row: Row) -> dict[str, Any]:
     """What a row says of its own rendering: whether the model is to think in it."""

@@ -213,7 +213,7 @@ def test_warns_with_step_and_advice(tmp_path: Path, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING, "tunesmith"):
         names(tmp_path, logged)
     assert [record.getMessage().splitlines() for record in caplog.records] == [
-        [caplog.records[0].getMessage().splitlines()[0], f"  try {RULES['loss_spike'].advice}"]
+        [caplog.records[0].getMessage().splitlines()[0], f"  what to try: {RULES['loss_spike'].advice}"]
     ]
     assert caplog.records[0].getMessage().startswith("guard: loss_spike at step 20: the loss is 9, and was ")
     told = json.loads((tmp_path / "guard.jsonl").read_text())

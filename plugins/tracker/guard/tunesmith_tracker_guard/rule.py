@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from tunesmith_tracker_guard.history import History
 from tunesmith_tracker_guard.limits import Limits
 
+MESSAGES = ("guard: {name} at step {step}: {what}", "what to try: {advice}")
+"""What a `Finding` says, for catalogues of other languages."""
+
 
 @dataclass(frozen=True)
 class Told:
@@ -36,4 +39,4 @@ class Finding:
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.name} at step {self.step}: {self.what}\n  try {self.advice}"
+        return f"{self.name} at step {self.step}: {self.what}\n  what to try: {self.advice}"

@@ -46,9 +46,13 @@ def merged_tokens(
         announce("micro-batches", "not merged", reason)
         return None
     tokens = accepted if _shows(job) else max(accepted, _held(options, job, device, recomputes))
-    merged = f"of the {count:,} of a step, of {size:,} each, as many become one as have up to {tokens:,} tokens"
-    merged += f", which needs {in_words(peak(options, job, tokens, recomputes))}"
-    announce("micro-batches", "merged", f"{merged}; trainer.merge_accumulation=false runs each alone")
+    needed = in_words(peak(options, job, tokens, recomputes))
+    announce(
+        "micro-batches",
+        "merged",
+        f"of the {count:,} of a step, of {size:,} each, as many become one as have up to {tokens:,} tokens, "
+        f"which needs {needed}; trainer.merge_accumulation=false runs each alone",
+    )
     return tokens
 
 

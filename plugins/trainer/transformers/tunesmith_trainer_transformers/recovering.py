@@ -123,8 +123,10 @@ class Recovering(OwnCheckpoints, Trainer):
             done = f"forward passes have up to {size // 2:,} tokens from here on, in place of {size:,}"
         else:
             self.cutter.limits.lower(piece.count // 2, None)
-            done = f"forward passes have up to {piece.count // 2} examples from here on, in place of {piece.count}"
-            done += ", and twice as many make a step"
+            done = (
+                f"forward passes have up to {piece.count // 2} examples from here on, in place of {piece.count}, "
+                "and twice as many make a step"
+            )
         logger.warning(
             "step %d: there is no memory left (%s); %s. The step is made again: the same examples, and the same sums",
             self.state.global_step + 1,
