@@ -22,6 +22,13 @@ from tunesmith_trainer_transformers.passes import PIECES, Cutter, Piece, tokens
 from tunesmith_trainer_transformers.shortage import ended, first_line, give_back, is_shortage
 from tunesmith_trainer_transformers.sums import Sums
 
+MESSAGES = (
+    "a single example is too large, and the layers of this model cannot be computed again",
+    "a single example is too large, with activations computed again",
+    "the stage is not known",
+)
+"""Why a run cannot go on by itself, for catalogues of other languages."""
+
 
 class Recovering(OwnCheckpoints, Trainer):
     """A Trainer that makes a step again where memory does not hold it."""

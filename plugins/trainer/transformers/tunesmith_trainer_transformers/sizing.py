@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 _MOST_OF_EVALUATION = 64  # examples: larger batches of an evaluation gain nothing
 _SIZE = "trainer.per_device_train_batch_size"
 
+MESSAGES = (
+    "{option}: {size} ({fits}: {needed} at the longest {count}, and {filled} of {total} may be filled; {of_step})",
+    "{option}: {size} ({fits}: {needed} at the longest {count}, and {filled} of {total} may be filled)",
+)
+"""What is announced of a size, for catalogues of other languages."""
+
 
 def settled(
     options: Transformers, job: TrainingJob, stands_for: int = 1, room: Callable[[str], Room | None] = room_of

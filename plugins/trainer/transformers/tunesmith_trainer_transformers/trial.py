@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 NEAR = 0.8
 """Share of what may be filled from which on a run is near the limit."""
 
+MESSAGES = ("a run near the limit",)
+"""Why a batch is tried first, for catalogues of other languages."""
+
 
 @dataclass(frozen=True)
 class Worst:
