@@ -107,6 +107,30 @@ def test_train(
     on_a_phone(open_page(f"{served.url}#train/source:conf/mine.yaml", width=390, language="zh-CN"), axe)
 
 
+def test_what_one_that_was_given_up_has_outdated_is_asked_again(
+    serve: Callable[..., Any], open_page: Callable[..., Page], workspace: Path
+) -> None:
+    """It may come in after what was asked last, whose answer is then 409."""
+    served, outdated = serve(workspace), dict[str, int]()
+    page = open_page(served.url)
+    page.set_default_timeout(30_000)
+
+    def answered(route: Any) -> None:
+        path = route.request.url.rpartition("/")[2]
+        outdated[path] = outdated.get(path, 0) + 1
+        if outdated[path] == 1:
+            route.fulfill(status=409, json={"error": {"message": "something newer was asked for"}})
+        else:
+            route.continue_()
+
+    for path in ("compose", "plan"):
+        page.route(f"**/api/{path}", answered)
+    page.goto(f"{served.url}#train")
+    page.get_by_label("Begin with a recipe").select_option("conf/mine.yaml")
+    expect(page.locator(".plan")).to_contain_text("It fits", timeout=60_000)
+    assert min(outdated["compose"], outdated["plan"]) > 1
+
+
 def sweep(page: Page, axe: Callable[[Page], None]) -> None:
     """Two runs of which one is impossible."""
     page.get_by_role("button", name="Sweep").click()

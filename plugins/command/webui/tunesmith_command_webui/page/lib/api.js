@@ -27,6 +27,26 @@ export const patch = (path, body) => ask("PATCH", path, body);
 export const put = (path, body) => ask("PUT", path, body);
 export const remove = (path) => ask("DELETE", path);
 
+const PAUSE = 100; // ms
+
+/**
+ * What the same window asks again and again, of which the server answers the last that comes in, and the others with
+ * 409. One that was given up may come in last: what was not given up is then asked again.
+ * @param {string} path
+ * @param {any} body with `client`, who asks
+ * @param {AbortSignal} signal gives it up
+ */
+export async function newest(path, body, signal) {
+  for (;;) {
+    try {
+      return await post(path, body, signal);
+    } catch (error) {
+      if (error.status !== 409 || signal.aborted) throw error;
+    }
+    await new Promise((done) => setTimeout(done, PAUSE));
+  }
+}
+
 /** The response itself, for what is streamed or downloaded. Throws ApiError like `ask`. */
 export async function request(method, path, body, signal) {
   const headers = { "X-Tunesmith": "1", "Accept-Language": language };

@@ -1,6 +1,6 @@
 // Export: what is exported in which forms, what that needs, the job that does it, and what came of it.
 import { html, useEffect, useState } from "../lib/html.js";
-import { get, post } from "../lib/api.js";
+import { get, newest, post } from "../lib/api.js";
 import { t } from "../lib/i18n.js";
 import { ModelPicker } from "../components/model_picker.js";
 import { Options } from "../components/options.js";
@@ -109,9 +109,9 @@ function usePlan(source, exporters, output, further) {
     setBusy(true);
     const ask = async () => {
       try {
-        set(await post("exports/plan", { ...JSON.parse(wanted), client: CLIENT }, asked.signal));
+        set(await newest("exports/plan", { ...JSON.parse(wanted), client: CLIENT }, asked.signal));
       } catch (error) {
-        if (error.name === "AbortError" || error.status === 409) return;
+        if (asked.signal.aborted) return;
         set({ error: error.message, problems: [] });
       }
       setBusy(false);

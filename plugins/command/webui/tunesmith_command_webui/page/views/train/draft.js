@@ -1,6 +1,6 @@
 // The one state of the view: values as a configuration has them. Text, command line and plan follow from them.
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "../../lib/html.js";
-import { post } from "../../lib/api.js";
+import { newest, post } from "../../lib/api.js";
 
 const KEPT = "train.draft";
 const PAUSE = 300; // ms without a change after which a draft is examined
@@ -51,11 +51,11 @@ export function useDraft() {
     const controller = new AbortController();
     const ask = async () => {
       try {
-        setAnswer(await post("compose", { values, client }, controller.signal));
+        setAnswer(await newest("compose", { values, client }, controller.signal));
         setError(null);
         setBusy(false);
       } catch (failure) {
-        if (failure.name === "AbortError" || failure.status === 409) return;
+        if (controller.signal.aborted) return;
         setError(failure);
         setBusy(false);
       }
@@ -142,7 +142,7 @@ export function usePlan(draft, machine) {
     if (busy || wrong) return undefined;
     const controller = new AbortController();
     const ask = (advice) =>
-      post("plan", { values: draft.values, machine, advice, client: `plan-${client}` }, controller.signal);
+      newest("plan", { values: draft.values, machine, advice, client: `plan-${client}` }, controller.signal);
     const look = async () => {
       set((before) => ({ ...before, busy: true, error: null }));
       try {
@@ -150,7 +150,7 @@ export function usePlan(draft, machine) {
         set({ figures, busy: false, looking: figures.fits === false, error: null });
         if (figures.fits === false) set({ figures: await ask(true), busy: false, looking: false, error: null });
       } catch (error) {
-        if (error.name === "AbortError" || error.status === 409) return;
+        if (controller.signal.aborted) return;
         set({ figures: null, busy: false, looking: false, error });
       }
     };
