@@ -29,9 +29,14 @@ export function ModelPicker({ label, value, onChange, kinds = [], help, required
   const [open, setOpen] = useState(false);
   const [at, setAt] = useState(-1);
   const found = useSuggestions(open, text === value ? "" : text, kinds);
+  const items = useRef([]);
   const list = useRef();
   useEffect(() => setText(value ?? ""), [value]);
-  useEffect(() => setAt(-1), [found.items]);
+  useEffect(() => {
+    const former = items.current; // what was chosen stays so, when the same list comes again
+    items.current = found.items;
+    setAt((now) => found.items.findIndex(({ address }) => address === former[now]?.address));
+  }, [found.items]);
   useEffect(() => list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [at]);
 
   const take = (address, told) => {
