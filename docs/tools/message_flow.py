@@ -19,11 +19,10 @@ from tunesmith_library_configuration.options import docs_of
 
 _SINKS = {"Problem", "Stray", "say", "translate", "translate_prose", "framed", "section", "write_text", "write_dl"}
 _SINKS |= {"UsageError", "BadParameter", "BadOptionUsage", "_tell", "_say", "notice", "complain"}
-_SINKS |= {"ready_to_train", "warn_once", "Rule", "Told"}  # of an adapter; of rows; of a run that goes wrong
-_SINKS |= {"Note"}
-_FUNCTIONS = {"count"}  # of rows that something is the matter with; no method of this name
-_METHODS = {"note", "refuse"}  # of a file of another program: what is said of its keys
 _SINKS |= {"Finding", "plus", "without", "Part"}  # of a check; of an estimate; of a comparison
+_SINKS |= {"ready_to_train", "warn_once", "Rule", "Told", "Note"}  # of adapters, rows, faults of runs, others' keys
+_FUNCTIONS = {"count"}  # of rows that something is the matter with; a method of this name says nothing
+_METHODS = {"note", "refuse"}  # of a file of another program; a function of this name answers a request
 _LOGGED = {"debug", "info", "warning", "error"}
 _ROOTS = {"TunesmithError", "Interrupted", "ClickException"}
 _ARGUMENTS = {

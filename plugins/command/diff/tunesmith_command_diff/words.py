@@ -34,7 +34,7 @@ def tokenizers(first: ModelHandle, second: ModelHandle, texts: Sequence[Text]) -
     samples = [*(text.text for text in texts), *SAMPLES]
     count, differing = len(samples), _read_apart(ours, theirs, samples)
     if differing:
-        lines.append(f"of {count} texts {len(differing)} get other tokens, such as {_beginning(*differing)}")
+        lines.append(f"of {count} texts {len(differing)} get other tokens, such as {_first(differing)}")
     lines = list(dict.fromkeys(lines))
     facts = {"differences": lines, "texts": count, "texts_that_differ": len(differing)}
     summary = f"{len(lines)} differences" if lines else f"equal, {len(ours)} tokens, {count} texts"
@@ -47,9 +47,9 @@ def _read_apart(ours: Any, theirs: Any, samples: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _beginning(text: str, *others: str) -> str:
-    """That of the first of some texts."""
-    return repr(text[:40])
+def _first(texts: Sequence[str]) -> str:
+    """How the first of some texts begins."""
+    return repr(texts[0][:40])
 
 
 def _other(ours: Any, theirs: Any, text: str, special: bool) -> bool:

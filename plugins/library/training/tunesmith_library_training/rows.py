@@ -21,14 +21,11 @@ _MEDIA = ("images", "videos", "audios")
 _ANSWERS = {"messages", "completion", "chosen", "rejected", "text", "label"}
 _UNANSWERED = "have no answer and are left out"
 _SILENT = "have an empty answer and are left out"
+_ALIKE = "have the same chosen and rejected answer, which tells nothing"
+_NOT_REJECTED = "have an empty rejected answer"
+_UNASKED = "have an empty question"
 
-MESSAGES = (
-    _UNANSWERED,
-    _SILENT,
-    "have the same chosen and rejected answer, which tells nothing",
-    "have an empty rejected answer",
-    "have an empty question",
-)
+MESSAGES = (_UNANSWERED, _SILENT, _ALIKE, _NOT_REJECTED, _UNASKED)
 """What is the matter with rows, for catalogues of other languages."""
 
 
@@ -121,12 +118,12 @@ def _faults(row: Row, last_only: bool) -> Iterator[str]:
     if any(map(_is_empty, said[-1:] if last_only else said)) or not answers:
         yield _SILENT
     if rejected is not None and chosen == rejected:
-        yield "have the same chosen and rejected answer, which tells nothing"
+        yield _ALIKE
     elif rejected is not None and all(map(_is_empty, rejected)):
-        yield "have an empty rejected answer"
+        yield _NOT_REJECTED
     asked = row.get("prompt") or row.get("messages") or []
     if any(message["role"] == "user" and _is_empty(message) for message in asked):
-        yield "have an empty question"
+        yield _UNASKED
 
 
 def _is_empty(message: Message) -> bool:

@@ -22,11 +22,10 @@ from tunesmith_trainer_transformers.passes import PIECES, Cutter, Piece, tokens
 from tunesmith_trainer_transformers.shortage import ended, first_line, give_back, is_shortage
 from tunesmith_trainer_transformers.sums import Sums
 
-MESSAGES = (
-    "a single example is too large, and the layers of this model cannot be computed again",
-    "a single example is too large, with activations computed again",
-    "the stage is not known",
-)
+_NOT_AGAIN = "a single example is too large, and the layers of this model cannot be computed again"
+_ONE = "a single example is too large, with activations computed again"
+
+MESSAGES = (_NOT_AGAIN, _ONE, "the stage is not known")
 """Why a run cannot go on by itself, for catalogues of other languages."""
 
 
@@ -100,9 +99,9 @@ class Recovering(OwnCheckpoints, Trainer):
         if piece.count > 1:
             return self.not_additive
         if not getattr(self.job.model, "supports_gradient_checkpointing", False):
-            return "a single example is too large, and the layers of this model cannot be computed again"
+            return _NOT_AGAIN
         if _computes_again(self.job.model):
-            return "a single example is too large, with activations computed again"
+            return _ONE
         return ""
 
     def change_for(self, piece: Piece) -> str:
